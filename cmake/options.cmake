@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+# What concerns every compiler call of a build, third-party code included.
+
+# One section a function, so that the linker can leave out what nobody calls; and no path of this
+# machine in the program (assertions name their file).
+add_compile_options(-ffunction-sections -fdata-sections
+    "-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=")
+add_link_options(-Wl,--gc-sections)
+
+# Nothing in C unwinds at run time (no thread is cancelled); the tables are a sixth of the program.
+# Debuggers have their own in the unstripped file.
+if(NOT KWM_SANITIZE AND NOT KWM_FUZZ)
+    add_compile_options(-fno-asynchronous-unwind-tables -fno-unwind-tables)
+endif()
+
+if(KWM_SANITIZE OR KWM_FUZZ)
+    add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
+        -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=address,undefined)
+endif()
+if(KWM_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+if(KWM_HARDEN)
+    add_compile_options(-fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+    add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+        # Debian's start files lack the marks, so the linker has to be told; every indirect target
+        # of ours begins with endbr64.
+        add_compile_options(-fcf-protection=full)
+        add_link_options(-Wl,-z,ibt,-z,shstk)
+    endif()
+endif()
+
+if(KWM_LTO)
+    include(CheckIPOSupported)
+    check_ipo_supported(RESULT has_lto OUTPUT lto_output LANGUAGES C)
+    if(has_lto)
+        set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
+    else()
+        message(STATUS "No link-time optimization with this compiler and linker")
+    endif()
+endif()
