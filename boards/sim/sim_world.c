@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim_world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "hal/assert.h"
+#include "internal.h"
+
+static struct sim_world *world_made; /* whose sensors are being made */
+
+void sim_world_init(struct sim_world *w, uint64_t seed, uint64_t now_ms)
+{
+    memset(w, 0, sizeof(*w));
+    w->now_ms = now_ms;
+    w->wall = (struct hal_wall){.state = HAL_WALL_SET, .unix_ms = INT64_C(1790000000000)};
+    w->random = seed * 0x9E3779B97F4A7C15ULL | 1U;
+    w->sector_len = 4096;
+    w->prog_len = 1;
+    w->line_count_max = 200;
+    kwdb_model_init(&w->server, &w->now_ms);
+    const struct sim_peer peer = kwdb_model_peer(&w->server);
+    sim_net_init(&w->net, &w->now_ms, &peer);
+    w->net.script.is_secure = true;
+    w->net.script.not_before_s = INT64_C(1700000000);
+    w->net.script.not_after_s = INT64_C(1900000000);
+}
+
+struct sim_sensor *sim_world_sensor(struct sim_world *w, const char *name,
+                                    const struct hal_schema *const *schemas, uint8_t schema_count,
+                                    const struct sim_sensor_script *script)
+{
+    KWM_ASSERT(w->sensor_count < SIM_SENSORS_MAX);
+    struct sim_sensor *sensor = &w->sensors[w->sensor_count++];
+    sim_sensor_init(sensor, name, schemas, schema_count, script);
+    return sensor;
+}
+
+static int create(const struct hal_input_env *env, struct hal_sensor **sensor)
+{
+    (void)env;
+    struct sim_world *w = world_made;
+    KWM_ASSERT(w->sensors_made < w->sensor_count);
+    *sensor = &w->sensors[w->sensors_made++].sensor;
+    return KWM_OK;
+}
+
+static const struct hal_option_def no_options[] = {{.key = NULL}};
+
+static struct hal_wall wall_now(void *ctx)
+{
+    const struct sim_world *w = ctx;
+    struct hal_wall wall = w->wall;
+    if (wall.state == HAL_WALL_SET) {
+        wall.unix_ms += (int64_t)w->now_ms;
+    }
+    return wall;
+}
+
+static void on_date(void *ctx, int64_t unix_ms, bool is_verified)
+{
+    struct sim_world *w = ctx;
+    if (!is_verified) {
+        w->wall = (struct hal_wall){.state = HAL_WALL_SET, .unix_ms = unix_ms - (int64_t)w->now_ms};
+    }
+}
+
+static uint32_t random_bits(void *ctx)
+{
+    struct sim_world *w = ctx;
+    w->random ^= w->random >> 12;
+    w->random ^= w->random << 25;
+    w->random ^= w->random >> 27;
+    return (uint32_t)((w->random * 0x2545F4914F6CDD1DULL) >> 32);
+}
+
+static uint64_t memory_peak(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static void on_event(void *ctx, const struct kwm_event *event)
+{
+    struct sim_world *w = ctx;
+    struct sim_event *out = &w->events[w->event_count++ % SIM_EVENTS_MAX];
+    *out = (struct sim_event){
+        .at_ms = w->now_ms, .code = event->code, .reason = event->reason, .err = event->err};
+    (void)snprintf(out->name, sizeof(out->name), "%s", event->name);
+    (void)snprintf(out->text, sizeof(out->text), "%s", event->text);
+}
+
+static struct agent_memory memory_of(struct sim_world *w)
+{
+    return (struct agent_memory){
+        .series = w->series,
+        .series_cap = SIM_SERIES_MAX,
+        .measurements = w->measurements,
+        .streams = w->streams,
+        .measurement_cap = SIM_MEASUREMENTS_MAX,
+        .pool = w->pool,
+        .pool_cap = sizeof(w->pool),
+        .locals = w->locals,
+        .local_cap = sizeof(w->locals) / sizeof(w->locals[0]) / 2U,
+        .lines = w->lines,
+        .line_count_max = w->line_count_max,
+        .reasons = w->reasons,
+        .reason_cap = sizeof(w->reasons) / sizeof(w->reasons[0]),
+        .rows = w->rows,
+        .row_cap = sizeof(w->rows) / sizeof(w->rows[0]),
+        .stage = w->stage,
+        .stage_cap = sizeof(w->stage),
+        .out = w->out,
+        .out_cap = sizeof(w->out),
+        .line = w->line,
+        .line_cap = sizeof(w->line),
+    };
+}
+
+static struct agent_services services_of(struct sim_world *w)
+{
+    return (struct agent_services){
+        .net = &w->net.net,
+        .flash = &w->flash.flash,
+        .wall = {.now = wall_now, .ctx = w},
+        .on_date = on_date,
+        .random = random_bits,
+        .memory_peak = memory_peak,
+        .ctx = w,
+        .identity = "sim-1",
+        .user_agent = "kwmote/sim",
+        .events = {.put = on_event, .ctx = w},
+        .boot_id = 1,
+    };
+}
+
+void sim_world_start(struct sim_world *w, const char *document)
+{
+    const struct hal_input_def inputs[] = {
+        {.name = "sim", .help = "a scripted sensor", .options = no_options, .create = create},
+        agent_internal_input,
+        {.name = NULL},
+    };
+    const struct kwm_config_env env = {.inputs = inputs};
+    const int len = snprintf(w->document, sizeof(w->document), "%s", document);
+    KWM_ASSERT(len > 0 && (size_t)len < sizeof(w->document));
+    int err = kwm_config_read(&w->config, &w->errors, &env, w->document, (size_t)len, w->arena,
+                              sizeof(w->arena));
+    if (err != KWM_OK) {
+        (void)fprintf(stderr, "%u:%u %s: %s\n", w->errors.list[0].line, w->errors.list[0].column,
+                      w->errors.list[0].path, w->errors.list[0].reason);
+    }
+    KWM_ASSERT(err == KWM_OK);
+    const uint32_t sectors = w->config.spool_len / w->sector_len;
+    KWM_ASSERT(w->config.spool_len <= sizeof(w->spool));
+    ram_flash_init(&w->flash, w->spool, w->sector_len, sectors, w->prog_len);
+    const struct agent_memory memory = memory_of(w);
+    const struct agent_services services = services_of(w);
+    world_made = w;
+    err = agent_init(&w->agent, &memory, &services, &w->config, w->now_ms);
+    KWM_ASSERT(err == KWM_OK);
+}
+
+void sim_world_run(struct sim_world *w, uint64_t ms)
+{
+    const uint64_t end_ms = w->now_ms + ms;
+    unsigned spins = 0;
+    while (w->now_ms < end_ms) {
+        uint64_t next = agent_step(&w->agent, w->now_ms);
+        const uint64_t event_ms = sim_net_next_event_ms(&w->net);
+        next = event_ms < next ? event_ms : next;
+        next = next < end_ms ? next : end_ms;
+        spins = next > w->now_ms ? 0 : spins + 1U;
+        KWM_ASSERT(spins < SIM_SPINS_MAX);
+        w->now_ms = next > w->now_ms ? next : w->now_ms;
+    }
+}
+
+unsigned sim_world_events(const struct sim_world *w, enum kwm_event_code code,
+                          const struct sim_event **last)
+{
+    unsigned count = 0;
+    const uint32_t first = w->event_count > SIM_EVENTS_MAX ? w->event_count - SIM_EVENTS_MAX : 0;
+    for (uint32_t i = first; i < w->event_count; i++) {
+        if (w->events[i % SIM_EVENTS_MAX].code == code) {
+            count++;
+            if (last != NULL) {
+                *last = &w->events[i % SIM_EVENTS_MAX];
+            }
+        }
+    }
+    return count;
+}
+
+void sim_world_check(const struct sim_world *w)
+{
+    const struct kwm_totals *totals = &w->agent.delivery.totals;
+    const uint64_t stored = totals->fates[KWM_FATE_STORED];
+    const uint64_t unknown = totals->fates[KWM_FATE_UNKNOWN];
+    const uint64_t doubtful = unknown + totals->fates[KWM_FATE_REFUSED_UNKNOWN] + totals->waiting;
+    KWM_ASSERT(totals->collected == stored + kwm_totals_refused(totals) +
+                                        kwm_totals_dropped(totals) + unknown + totals->waiting);
+    KWM_ASSERT(w->server.rows >= stored);
+    KWM_ASSERT(w->server.rows - stored <= doubtful);
+    KWM_ASSERT(w->server.changed == 0);
+    KWM_ASSERT(w->server.malformed == 0);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file kwm/delivery.h
+ * @brief Which samples are sent when, and what became of each: batches, verdicts, pauses, accounts.
+ *
+ * One object for each output. At every moment, for the samples that were collected:
+ *
+ *     collected = stored + refused + dropped + unknown + waiting
+ *
+ * A cursor goes through the log; a measurement that the server does not take has a position of its
+ * own behind it until it has caught up. See docs/DESIGN.md, "Delivery", for the rules and why they
+ * are so.
+ *
+ * Memory:  lines, streams, reader and line buffer are the caller's.   Context: main loop only.
+ * Bounds:  a step reads at most KWM_DELIVERY_RECORDS_MAX records, and begins at most one request.
+ *          For k lines of n that the server does not store, one batch costs at most
+ *          2k(ceil(log2(n/k)) + 1) + 1 requests, and 1 where the reply adds up.
+ */
+#ifndef KWM_DELIVERY_H
+#define KWM_DELIVERY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kwm/account.h"
+#include "kwm/event.h"
+#include "kwm/schedule.h"
+#include "kwm/spool.h"
+#include "kwm/uplink.h"
+
+#define KWM_DELIVERY_RECORDS_MAX 256U
+#define KWM_DELIVERY_RANGES_MAX 24U
+#define KWM_BATCH_LINES_MAX 1000U
+#define KWM_LINE_LEN_MAX 8192U
+
+enum kwm_stream_state {
+    KWM_STREAM_NORMAL,   /**< goes with the cursor */
+    KWM_STREAM_PAUSED,   /**< held, until a probe */
+    KWM_STREAM_DRAINING, /**< catches up with the cursor */
+};
+
+/** A measurement in the eyes of one output. */
+struct kwm_stream {
+    uint8_t state;       /**< enum kwm_stream_state */
+    uint8_t piece;       /**< PAUSED: enum kwm_piece that did it */
+    uint8_t tries;       /**< probes that failed in a row */
+    uint8_t blame_tries; /**< of them, those where a later line was stored, with one text */
+    bool has_aside;
+    uint32_t blame_hash;
+    uint32_t aside_hash; /**< text that sets a line aside at once when others are stored */
+    uint64_t blame_since_ms;
+    uint64_t pos;      /**< not NORMAL: every sample of it below was counted */
+    uint64_t mark;     /**< samples of it below are in doubt */
+    uint64_t probe_ms; /**< PAUSED: when */
+    uint32_t counts[KWM_FATE_COUNT];
+};
+
+/** One line of the batch in hand. */
+struct kwm_batch_line {
+    uint32_t seq_off; /**< from the batch's base */
+    uint32_t hash;    /**< of the server's text */
+    uint16_t len;     /**< bytes of the line; 0: it is not sent */
+    uint16_t stream;
+    uint8_t piece;    /**< enum kwm_piece; 0: no verdict yet */
+    uint8_t said;     /**< what the reply at hand says, until it is known to count */
+    uint8_t fate;     /**< enum kwm_fate of a line that cannot be sent */
+    bool is_doubtful; /**< it was sent before without a verdict of its own */
+};
+
+/** A text of the server, known by its hash, about one measurement. */
+struct kwm_reason {
+    uint32_t hash;
+    uint16_t stream;
+    bool is_told;
+    char text[KWM_PIECE_TEXT_LEN_MAX + 1U];
+};
+
+struct kwm_delivery_config {
+    struct kwm_spool *spool;
+    struct kwm_uplink *uplink;
+    struct kwm_reader *reader;
+    struct kwm_batch_line *lines;
+    struct kwm_stream *streams; /**< as many as the series table has measurements */
+    struct kwm_reason *reasons; /**< the newest texts of the server */
+    uint8_t reason_cap;         /**< 1..255 */
+    char *line;                 /**< scratch for one line */
+    uint16_t line_cap;          /**< 64..KWM_LINE_LEN_MAX; a longer line is dropped */
+    uint16_t line_count_max;    /**< lines in a request, 1..KWM_BATCH_LINES_MAX */
+    struct kwm_schedule_config flush;
+    uint8_t rest_times; /**< after a catch-up request, rest so many times what it took */
+    struct kwm_event_sink events;
+    uint32_t (*random)(void *ctx);
+    void *ctx;
+};
+
+enum kwm_batch_kind { KWM_BATCH_NONE, KWM_BATCH_MAIN, KWM_BATCH_DRAIN, KWM_BATCH_PROBE };
+
+struct kwm_range {
+    uint16_t begin, end;
+};
+
+struct kwm_delivery {
+    struct kwm_delivery_config config;
+    struct kwm_totals totals;
+    struct kwm_schedule flush;
+    uint64_t cursor;       /**< samples of NORMAL streams below it were counted */
+    uint64_t mark;         /**< samples at or above the cursor and below it are in doubt */
+    uint64_t goal;         /**< the flush goes on until the cursor is here */
+    uint64_t backoff_ms;   /**< nothing is sent before (boot clock) */
+    uint64_t rest_ms;      /**< no catch-up is sent before */
+    uint16_t line_cap_now; /**< lines a request may have, after too large replies */
+    uint8_t failures;      /**< in a row */
+    uint8_t cuts;          /**< cut replies in a row for this batch */
+    bool was_ever_stored;
+    bool is_urgent;  /**< --once and TERM: no rests, flush now */
+    bool is_blocked; /**< the last failure was a mistake in credentials, certificate or name */
+    bool is_select_begun;
+    uint32_t dead_lost;    /**< dead letters that found no room in the log */
+    uint32_t told_failure; /**< hash of the failure that was told last; 0: none */
+    uint32_t told_drops;   /**< bits of the drop reasons that were told */
+
+    /* The batch in hand. */
+    enum kwm_batch_kind kind;
+    bool is_selected;
+    bool is_sent;  /**< a request is on its way */
+    uint64_t base; /**< where it begins */
+    uint64_t end;  /**< everything below was looked at */
+    uint32_t base_sector;
+    uint16_t line_count;
+    uint16_t range_count;
+    struct kwm_range ranges[KWM_DELIVERY_RANGES_MAX]; /**< still to be sent; the last one next */
+    struct kwm_range range;                           /**< on its way */
+    uint16_t judge_at;                                /**< next line that gets a piece */
+    uint16_t send_at;                                 /**< next line that goes out */
+    bool is_body_begun;                               /**< a line of the request's body went out */
+    struct kwm_reader_mark at_base;
+    uint8_t reason_next;
+};
+
+/** @return KWM_OK, or KWM_ERR_INVAL if a bound of the configuration is broken. */
+KWM_NODISCARD int kwm_delivery_init(struct kwm_delivery *delivery,
+                                    const struct kwm_delivery_config *config, uint64_t now_ms);
+
+/** Take another configuration (the same spool, streams and lines); the batch in hand is let go
+ *  first by kwm_delivery_abort(). Positions, marks and accounts stay. */
+void kwm_delivery_reconfigure(struct kwm_delivery *delivery,
+                              const struct kwm_delivery_config *config, uint64_t now_ms);
+
+/** A sample was appended. */
+void kwm_delivery_collected(struct kwm_delivery *delivery, unsigned measurement);
+
+/** A sample was collected, but could not be appended. */
+void kwm_delivery_lost(struct kwm_delivery *delivery, unsigned measurement, enum kwm_fate fate);
+
+/** The spool's on_drop. */
+void kwm_delivery_dropped(struct kwm_delivery *delivery, uint64_t seq, unsigned measurement);
+
+/** Send what there is, now: the first collection of a spool that never delivered anything. */
+void kwm_delivery_flush(struct kwm_delivery *delivery);
+
+/** Send what there is, now and without rests (--once, TERM). */
+void kwm_delivery_hurry(struct kwm_delivery *delivery);
+
+/** The wall clock was set or stepped: align the flushes anew. */
+void kwm_delivery_realign(struct kwm_delivery *delivery, uint64_t now_ms);
+
+/** @return when to call again at the latest (boot ms). */
+uint64_t kwm_delivery_step(struct kwm_delivery *delivery, uint64_t now_ms);
+
+/** @return whether every sample has its verdict, but for those of measurements that are held for
+ *  more than a transient reason. */
+bool kwm_delivery_is_settled(const struct kwm_delivery *delivery);
+
+/** Break off what goes on (reload, end); its lines stay, in doubt if any of it was sent. */
+void kwm_delivery_abort(struct kwm_delivery *delivery);
+
+/** Encode a sample as it is sent, into the configured line buffer. @return length, KWM_ERR_NOSPC,
+ *  KWM_ERR_INVAL (no time, or a time that cannot be sent), KWM_ERR_CORRUPT. */
+KWM_NODISCARD int kwm_delivery_line(struct kwm_delivery *delivery, const struct kwm_sample *sample);
+
+#endif

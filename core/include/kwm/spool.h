@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file kwm/spool.h
+ * @brief The log of typed samples over hal_flash: append at one end, read from any place, drop
+ *        whole sectors at the other end when room is needed.
+ *
+ * The format is in docs/SPEC.md. Every sector can be read by itself: it restates the boot, the
+ * epoch in force and the declaration of each series that it holds samples of. A sample has a
+ * sequence number, which is its place in the log for good. Nothing here knows of outputs: who has
+ * seen what is kwm/delivery.h's business.
+ *
+ * Memory:  stage and the readers' local tables are the caller's. Beside them only the struct.
+ * Context: main loop only.
+ * Bounds:  append writes one record, and with it at most a sector head, a declaration and the
+ *          epoch; a reader's step reads at most the given number of records.
+ */
+#ifndef KWM_SPOOL_H
+#define KWM_SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hal/flash.h"
+#include "hal/value.h"
+#include "kwm/epoch.h"
+#include "kwm/reader.h"
+#include "kwm/series.h"
+
+#define KWM_SPOOL_HEADER_LEN 48U
+#define KWM_SPOOL_FORMAT 1U
+#define KWM_SEQ_NONE UINT64_MAX
+
+/** Record types: low four bits of the head byte. 0 is padding, 15 the erased byte. */
+enum kwm_record_type {
+    KWM_RECORD_DECL = 1,    /**< a declaration; the n-th of a sector is local id n */
+    KWM_RECORD_SAMPLE = 2,  /**< all fields present */
+    KWM_RECORD_PARTIAL = 3, /**< a bitmap says which fields are present */
+    KWM_RECORD_EPOCH = 4,
+    KWM_RECORD_BOOT = 5, /**< from here on another boot writes */
+    KWM_RECORD_CHECKPOINT = 6,
+    KWM_RECORD_DEAD = 7, /**< a sample that was set aside, with the reason */
+};
+
+struct kwm_spool_counters {
+    uint32_t corrupt_sectors; /**< whose rest could not be read */
+    uint32_t flash_errors;
+    uint64_t bytes_programmed;
+    uint64_t bytes_recorded; /**< of the records in them, without padding */
+    uint32_t erases;
+};
+
+struct kwm_spool_config {
+    struct hal_flash *flash;
+    struct kwm_series_table *series;
+    uint8_t *stage; /**< bytes on their way to flash; at least KWM_SPOOL_STAGE_LEN_MIN(prog_len) */
+    size_t stage_cap;
+    /** A sample is about to go because its sector is needed. measurement: KWM_SERIES_NONE if it
+     *  could not be read. */
+    void (*on_drop)(void *ctx, uint64_t seq, unsigned measurement);
+    void *ctx;
+    struct kwm_reader *dropper; /**< a reader of the spool's own, with its locals and scratch */
+};
+
+#define KWM_SPOOL_STAGE_LEN_MIN(prog_len) (2U * ((prog_len) + KWM_SPOOL_HEADER_LEN + 64U) + 512U)
+
+struct kwm_spool {
+    struct kwm_spool_config config;
+    struct kwm_spool_counters counters;
+    struct kwm_epochs epochs;
+    uint32_t head, tail; /**< sectors; the log is tail..head, going round */
+    uint32_t sector_seq; /**< of the head; 0: nothing was written yet */
+    uint32_t off;        /**< where the next record goes in the head */
+    uint32_t stage_off;  /**< offset in the head of the first staged byte */
+    uint32_t stage_len;
+    uint32_t busy_len;  /**< staged bytes that are being programmed */
+    uint64_t seq_first; /**< oldest sample in the log */
+    uint64_t seq_next;  /**< the next sample's */
+    uint64_t head_seq_first;
+    uint64_t base_tick;
+    uint64_t pinned_from; /**< samples from here on must stay; KWM_SEQ_NONE: none */
+    uint16_t local_count;
+    bool is_next_erased;
+    bool is_erasing;
+};
+
+/** Begin an empty log. @return KWM_OK, KWM_ERR_INVAL for an impossible geometry or too little
+ *  stage. */
+KWM_NODISCARD int kwm_spool_init(struct kwm_spool *spool, const struct kwm_spool_config *config,
+                                 uint32_t boot_id);
+
+/** Move what is staged towards flash, and erase ahead. Bounded; call it in every step. */
+void kwm_spool_step(struct kwm_spool *spool);
+
+/** Let the epoch follow the wall clock, and put a new one into the log. */
+void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, struct hal_wall wall,
+                        enum kwm_epoch_source source);
+
+/**
+ * Append one sample of a series.
+ * @param slot   in the series table.
+ * @param tick   10 ms since boot; becomes the next free one of the series if it is not above its
+ * newest.
+ * @param values as many as the declaration has fields, in its order, kinds as declared or NONE.
+ * @return KWM_OK and its sequence number in *seq; KWM_ERR_NOSPC when there is no room (all that
+ *         could go is pinned, or flash is not ready): the sample took no number; KWM_ERR_NOENT if
+ *         no value is present.
+ */
+KWM_NODISCARD int kwm_spool_append(struct kwm_spool *spool, unsigned slot, uint64_t tick,
+                                   const struct hal_value *values, uint64_t *seq);
+
+/**
+ * Keep a sample with the reason why the server refused it.
+ * @param text what the server said, cut to 120 bytes.
+ * @return KWM_OK or KWM_ERR_NOSPC.
+ */
+KWM_NODISCARD int kwm_spool_append_dead(struct kwm_spool *spool, const struct kwm_sample *sample,
+                                        uint8_t reason, const char *text, size_t len);
+
+/** Samples with seq >= from must not be dropped; KWM_SEQ_NONE ends it. */
+void kwm_spool_pin(struct kwm_spool *spool, uint64_t from);
+
+/** @return whether a sector is at most half of the log away from another, older one. */
+bool kwm_spool_is_near(const struct kwm_spool *spool, uint32_t older_sector_seq,
+                       uint32_t newer_sector_seq);
+
+#endif

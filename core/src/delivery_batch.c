@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "delivery_internal.h"
+#include "hal/assert.h"
+
+#define STAMP_MS_MIN INT64_C(1000000000000)
+#define STAMP_MS_MAX INT64_C(9999999999999)
+/* The rest of the ranges is for halving one of them: 1000 lines take ten more. */
+#define QUEUED_RANGES_MAX (KWM_DELIVERY_RANGES_MAX / 2U)
+
+uint64_t delivery_seq(const struct kwm_delivery *d, const struct kwm_batch_line *line)
+{
+    return d->base + line->seq_off;
+}
+
+/** Samples below were counted. */
+static uint64_t position(const struct kwm_delivery *d, unsigned stream)
+{
+    const struct kwm_stream *s = &d->config.streams[stream];
+    return s->state == KWM_STREAM_NORMAL ? d->cursor : s->pos;
+}
+
+bool delivery_is_sent(const struct kwm_delivery *d, const struct kwm_batch_line *line)
+{
+    return line->len > 0 && line->piece == 0 &&
+           delivery_seq(d, line) >= d->config.spool->seq_first &&
+           delivery_seq(d, line) >= position(d, line->stream);
+}
+
+int delivery_encode(struct kwm_delivery *d, const struct kwm_sample *sample, char *out, size_t cap)
+{
+    struct kwm_series_table *table = d->config.spool->config.series;
+    struct hal_value values[HAL_FIELDS_MAX];
+    const int err = kwm_sample_values(d->config.spool, sample, values);
+    if (err != KWM_OK) {
+        return err;
+    }
+    const uint8_t *template = kwm_series_template(table, sample->slot);
+    if (template == NULL) {
+        return KWM_ERR_NOSPC;
+    }
+    return kwm_line_encode(out, cap, template, values, sample->stamp_ms, &table->losses);
+}
+
+int kwm_delivery_line(struct kwm_delivery *d, const struct kwm_sample *sample)
+{
+    return delivery_encode(d, sample, d->config.line, d->config.line_cap);
+}
+
+/** Whether the batch wants this sample. */
+static bool is_wanted(const struct kwm_delivery *d, const struct kwm_sample *sample,
+                      uint64_t now_ms)
+{
+    const struct kwm_stream *stream = &d->config.streams[sample->measurement];
+    switch (d->kind) {
+    case KWM_BATCH_MAIN:
+        return stream->state == KWM_STREAM_NORMAL;
+    case KWM_BATCH_DRAIN:
+        return stream->state == KWM_STREAM_DRAINING && sample->seq >= stream->pos;
+    case KWM_BATCH_PROBE:
+        return stream->state == KWM_STREAM_PAUSED && stream->probe_ms <= now_ms &&
+               sample->seq >= stream->pos;
+    default:
+        return false;
+    }
+}
+
+/** Fill in what a sample's line is like. */
+static void describe(struct kwm_delivery *d, const struct kwm_sample *sample,
+                     struct kwm_batch_line *line)
+{
+    *line = (struct kwm_batch_line){
+        .seq_off = (uint32_t)(sample->seq - d->base),
+        .stream = sample->measurement,
+    };
+    if (sample->stamp_ms < STAMP_MS_MIN || sample->stamp_ms > STAMP_MS_MAX) {
+        line->fate = KWM_FATE_DROPPED_NO_TIME;
+        return;
+    }
+    const int len = delivery_encode(d, sample, d->config.line, d->config.line_cap);
+    if (len > 0) {
+        line->len = (uint16_t)len;
+    } else {
+        line->fate = len == KWM_ERR_CORRUPT ? KWM_FATE_DROPPED_CORRUPT : KWM_FATE_DROPPED_TOO_LONG;
+    }
+}
+
+/** A probe has two lines of a measurement: the oldest, and the newest that is near. @return whether
+ *  the line was put in place of the one that was the newest so far. */
+static bool replace_newest(struct kwm_delivery *d, const struct kwm_batch_line *line)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < d->line_count; i++) {
+        if (d->config.lines[i].stream == line->stream) {
+            found++;
+        }
+        if (found == 2) {
+            memmove(&d->config.lines[i], &d->config.lines[i + 1U],
+                    sizeof(*line) * (d->line_count - i - 1U));
+            d->config.lines[d->line_count - 1U] = *line;
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint16_t line_limit(const struct kwm_delivery *d)
+{
+    const unsigned probe_max = QUEUED_RANGES_MAX * (unsigned)d->line_cap_now;
+    if (d->kind == KWM_BATCH_PROBE && probe_max > d->line_cap_now) {
+        return (uint16_t)(probe_max < d->config.line_count_max ? probe_max
+                                                               : d->config.line_count_max);
+    }
+    return d->line_cap_now;
+}
+
+static void take_line(struct kwm_delivery *d, const struct kwm_sample *sample)
+{
+    struct kwm_batch_line line;
+    describe(d, sample, &line);
+    if (d->kind == KWM_BATCH_PROBE && replace_newest(d, &line)) {
+        return;
+    }
+    if (d->line_count < line_limit(d)) {
+        d->config.lines[d->line_count++] = line;
+    }
+}
+
+static void begin_select(struct kwm_delivery *d)
+{
+    kwm_reader_seek(d->config.reader, d->base);
+    kwm_reader_mark(d->config.reader, &d->at_base);
+    d->end = d->base;
+    d->base_sector = 0;
+    d->is_select_begun = true;
+}
+
+/** Whether the batch ends before this sample. */
+static bool is_beyond(const struct kwm_delivery *d, const struct kwm_sample *sample)
+{
+    const bool is_full = d->kind != KWM_BATCH_PROBE && d->line_count == line_limit(d);
+    return is_full || (d->kind == KWM_BATCH_DRAIN && sample->seq >= d->cursor) ||
+           (d->kind == KWM_BATCH_MAIN && sample->stamp_ms == 0) ||
+           !kwm_spool_is_near(d->config.spool, d->base_sector, d->config.reader->sector_seq);
+}
+
+bool delivery_select(struct kwm_delivery *d, uint64_t now_ms)
+{
+    struct kwm_reader *reader = d->config.reader;
+    if (!d->is_select_begun) {
+        begin_select(d);
+    }
+    kwm_spool_pin(d->config.spool, d->end);
+    unsigned budget = KWM_DELIVERY_RECORDS_MAX;
+    struct kwm_sample sample;
+    kwm_reader_seek(reader, d->end);
+    while (kwm_reader_next(reader, &sample, &budget) == 1) {
+        if (d->base_sector == 0) {
+            d->base_sector = reader->sector_seq;
+        }
+        if (is_beyond(d, &sample)) {
+            d->end = sample.seq;
+            return true;
+        }
+        if (is_wanted(d, &sample, now_ms)) {
+            take_line(d, &sample);
+        }
+        d->end = sample.seq + 1U;
+    }
+    if (budget == 0) {
+        return false;
+    }
+    d->end = d->config.spool->seq_next;
+    return true;
+}
+
+void delivery_queue(struct kwm_delivery *d)
+{
+    const uint16_t step = d->line_cap_now;
+    d->range_count = 0;
+    /* The last range is sent first. A probe may need two requests where one holds one line only. */
+    for (unsigned end = d->line_count; end > 0;) {
+        KWM_ASSERT(d->range_count < QUEUED_RANGES_MAX);
+        const unsigned begin = (end - 1U) / step * step;
+        d->ranges[d->range_count++] = (struct kwm_range){(uint16_t)begin, (uint16_t)end};
+        end = begin;
+    }
+}
+
+uint32_t delivery_measure(struct kwm_delivery *d, struct kwm_range range, uint16_t *count)
+{
+    uint32_t len = 0;
+    *count = 0;
+    for (unsigned i = range.begin; i < range.end; i++) {
+        if (delivery_is_sent(d, &d->config.lines[i])) {
+            len += d->config.lines[i].len + (*count > 0 ? 1U : 0U);
+            (*count)++;
+        }
+    }
+    return len;
+}
+
+int delivery_body_rewind(void *ctx)
+{
+    struct kwm_delivery *d = ctx;
+    d->send_at = d->range.begin;
+    d->is_body_begun = false;
+    d->config.reader->skip_crc = true;
+    kwm_reader_return(d->config.reader, &d->at_base);
+    return KWM_OK;
+}
+
+/** Write one line of the batch. @return its length, or KWM_ERR_STATE if it is not what it was. */
+static int write_line(struct kwm_delivery *d, const struct kwm_batch_line *line, uint8_t *out,
+                      size_t cap)
+{
+    const uint64_t seq = delivery_seq(d, line);
+    struct kwm_sample sample;
+    unsigned budget = UINT16_MAX;
+    kwm_reader_seek(d->config.reader, seq);
+    if (kwm_reader_next(d->config.reader, &sample, &budget) != 1 || sample.seq != seq) {
+        return KWM_ERR_STATE;
+    }
+    const int len = delivery_encode(d, &sample, (char *)out, cap);
+    return len == (int)line->len ? len : KWM_ERR_STATE;
+}
+
+int delivery_body_read(void *ctx, uint8_t *out, size_t cap)
+{
+    struct kwm_delivery *d = ctx;
+    size_t len = 0;
+    while (d->send_at < d->range.end) {
+        const struct kwm_batch_line *line = &d->config.lines[d->send_at];
+        if (!delivery_is_sent(d, line)) {
+            d->send_at++;
+            continue;
+        }
+        const size_t separator = d->is_body_begun ? 1U : 0U;
+        if (cap - len < line->len + separator) {
+            break;
+        }
+        if (d->is_body_begun) {
+            out[len++] = '\n';
+        }
+        d->is_body_begun = true;
+        const int got = write_line(d, line, out + len, line->len);
+        if (got < 0) {
+            return got;
+        }
+        len += (size_t)got;
+        d->send_at++;
+    }
+    if (d->send_at == d->range.end) {
+        d->config.reader->skip_crc = false;
+    }
+    return (int)len;
+}

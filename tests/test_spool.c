@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Goal:   the log gives back every sample that it still has, as it was put in, in order; it tells
+ *         of each one that it lets go; and damaged bytes never become a wrong sample.
+ * Method: a model (an array) beside the log, over many laps round the sectors, for several program
+ *         sizes and sector sizes; then every byte of a log flipped in turn; and a golden image.
+ */
+#include <string.h>
+
+#include "kwm/bytes.h"
+#include "kwm/spool.h"
+#include "ram/ram_flash.h"
+#include "support.h"
+
+#define SAMPLES_MAX 20000U
+#define SERIES_MAX 8U
+
+struct model_sample {
+    uint8_t series;
+    int64_t mantissa;
+    uint64_t tick;
+    bool has_text;
+    bool is_dropped;
+};
+
+static uint8_t bytes[64U * 4096U];
+static struct ram_flash flash;
+static struct kwm_series slots[SERIES_MAX];
+static struct kwm_measurement measurements[4];
+static uint8_t pool[4096];
+static struct kwm_local locals[2][16];
+static uint8_t scratch[2][KWM_SPOOL_PAYLOAD_LEN_MAX + KWM_RECORD_OVERHEAD];
+static uint8_t stage[4096];
+static struct kwm_series_table table;
+static struct kwm_spool spool;
+static struct kwm_reader reader, dropper;
+static struct model_sample model[SAMPLES_MAX];
+static uint64_t drops;
+static uint64_t drop_expected;
+
+static void on_drop(void *ctx, uint64_t seq, unsigned measurement)
+{
+    (void)ctx;
+    assert_int_equal(seq, drop_expected); /* in order, none left out, none twice */
+    drop_expected++;
+    assert_true(measurement < table.measurement_count);
+    model[seq].is_dropped = true;
+    drops++;
+}
+
+static void begin(uint32_t sector_len, uint32_t sector_count, uint16_t prog_len)
+{
+    assert_true((size_t)sector_len * sector_count <= sizeof(bytes));
+    memset(bytes, 0xA5, sizeof(bytes)); /* what was there before must not matter */
+    ram_flash_init(&flash, bytes, sector_len, sector_count, prog_len);
+    table = (struct kwm_series_table){.slots = slots,
+                                      .measurements = measurements,
+                                      .pool = pool,
+                                      .pool_cap = sizeof(pool),
+                                      .slot_cap = SERIES_MAX,
+                                      .measurement_cap = 4};
+    kwm_series_init(&table, KWM_DIALECT_KWDB);
+    reader = (struct kwm_reader){.locals = locals[0], .local_cap = 16, .scratch = scratch[0]};
+    dropper = (struct kwm_reader){.locals = locals[1], .local_cap = 16, .scratch = scratch[1]};
+    const struct kwm_spool_config config = {.flash = &flash.flash,
+                                            .series = &table,
+                                            .stage = stage,
+                                            .stage_cap = sizeof(stage),
+                                            .on_drop = on_drop,
+                                            .dropper = &dropper};
+    assert_int_equal(kwm_spool_init(&spool, &config, 1), KWM_OK);
+    reader.spool = &spool;
+    memset(model, 0, sizeof(model));
+    drops = 0;
+    drop_expected = 0;
+}
+
+/** Series n of measurement m<n % 3>: a number and a text. */
+static int series(unsigned n)
+{
+    static const char *const names[] = {"m0", "m1", "m2"};
+    uint8_t decl[128];
+    char unit = (char)('a' + n);
+    struct kwm_decl_builder builder;
+    kwm_decl_build(&builder, decl, sizeof(decl), (struct hal_text){names[n % 3], 2});
+    kwm_decl_build_tag(&builder, &(struct kwm_decl_tag){.key = {"unit", 4}, .value = {&unit, 1}});
+    kwm_decl_build_field(&builder, &(struct kwm_decl_field){
+                                       .name = {"temp", 4}, .kind = HAL_KIND_FIXED, .scale = 2});
+    kwm_decl_build_field(&builder,
+                         &(struct kwm_decl_field){.name = {"text", 4}, .kind = HAL_KIND_STRING});
+    const int len = kwm_decl_build_end(&builder);
+    assert_true(len > 0);
+    return kwm_series_intern(&table, decl, (size_t)len);
+}
+
+static int append(unsigned n, uint64_t tick, int64_t mantissa, bool has_text, uint64_t *seq)
+{
+    const int slot = series(n);
+    assert_true(slot >= 0);
+    const struct hal_value values[2] = {
+        {.kind = HAL_KIND_FIXED, .scale = 2, .i = mantissa},
+        {.kind = has_text ? HAL_KIND_STRING : HAL_KIND_NONE, .s = "some text", .len = 9},
+    };
+    const int err = kwm_spool_append(&spool, (unsigned)slot, tick, values, seq);
+    if (err == KWM_OK) {
+        assert_true(*seq < SAMPLES_MAX);
+        model[*seq] = (struct model_sample){
+            .series = (uint8_t)n, .mantissa = mantissa, .tick = tick, .has_text = has_text};
+    }
+    return err;
+}
+
+static void assert_sample(const struct kwm_sample *sample)
+{
+    const struct model_sample *expected = &model[sample->seq];
+    struct hal_value values[HAL_FIELDS_MAX];
+    assert_false(expected->is_dropped);
+    assert_int_equal(kwm_sample_values(&spool, sample, values), KWM_OK);
+    assert_int_equal(values[0].kind, HAL_KIND_FIXED);
+    assert_int_equal(values[0].i, expected->mantissa);
+    assert_int_equal(values[1].kind, expected->has_text ? HAL_KIND_STRING : HAL_KIND_NONE);
+    if (expected->has_text) {
+        assert_int_equal(values[1].len, 9);
+        assert_memory_equal(values[1].s, "some text", 9);
+    }
+    assert_int_equal(sample->tick, expected->tick);
+    struct kwm_decl decl;
+    struct kwm_decl_tag tag;
+    kwm_series_decl(&table, sample->slot, &decl);
+    (void)kwm_decl_tag(decl.tags, &tag);
+    assert_int_equal(tag.value.s[0], 'a' + expected->series);
+}
+
+/** Read everything from a place on. @return samples seen. */
+static unsigned assert_log_from(uint64_t from)
+{
+    struct kwm_sample sample;
+    unsigned budget = UINT32_MAX;
+    unsigned count = 0;
+    kwm_reader_seek(&reader, from);
+    uint64_t expected = from > spool.seq_first ? from : spool.seq_first;
+    while (kwm_reader_next(&reader, &sample, &budget) == 1) {
+        assert_int_equal(sample.seq, expected);
+        expected++;
+        count++;
+        assert_sample(&sample);
+    }
+    assert_int_equal(expected, spool.seq_next);
+    return count;
+}
+
+static void test_laps(void **state)
+{
+    static const struct {
+        uint32_t sector_len, sector_count;
+        uint16_t prog_len;
+    } cases[] = {{512, 4, 1},     {512, 64, 1},   {1024, 16, 8}, {4096, 16, 32},
+                 {4096, 16, 256}, {2048, 4, 256}, {4096, 64, 1}};
+    (void)state;
+    uint64_t random = support_seed();
+    print_message("  seed %llu\n", (unsigned long long)random);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        print_message("  sectors of %u, %u of them, program size %u\n", cases[i].sector_len,
+                      cases[i].sector_count, cases[i].prog_len);
+        begin(cases[i].sector_len, cases[i].sector_count, cases[i].prog_len);
+        for (unsigned n = 0; n < SAMPLES_MAX; n++) {
+            uint64_t seq = 0;
+            const uint64_t bits = support_random(&random);
+            assert_int_equal(append((unsigned)(bits % 8U), 1000U + n * 7U,
+                                    (int64_t)bits >> (bits % 60U), (bits & 256U) != 0, &seq),
+                             KWM_OK);
+            assert_int_equal(seq, n);
+            if (n % 997U == 0) {
+                (void)assert_log_from(bits % (n + 1U));
+            }
+        }
+        assert_true(assert_log_from(0) > 20);
+        assert_int_equal(drops, spool.seq_first);
+        assert_int_equal(spool.counters.corrupt_sectors, 0);
+        assert_int_equal(spool.counters.flash_errors, 0);
+    }
+}
+
+static void test_reader_goes_back(void **state)
+{
+    (void)state;
+    begin(1024, 16, 1);
+    uint64_t seq = 0;
+    for (unsigned n = 0; n < 300; n++) {
+        assert_int_equal(append(n % 5U, n + 1U, n, false, &seq), KWM_OK);
+    }
+    struct kwm_sample sample;
+    struct kwm_reader_mark mark;
+    unsigned budget = UINT32_MAX;
+    for (uint64_t from = spool.seq_first; from < 300; from += 13) {
+        kwm_reader_seek(&reader, from);
+        kwm_reader_mark(&reader, &mark);
+        for (unsigned pass = 0; pass < 2; pass++) {
+            reader.skip_crc = pass == 1;
+            for (uint64_t at = from; at < 300; at++) {
+                assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+                assert_int_equal(sample.seq, at);
+                assert_sample(&sample);
+            }
+            kwm_reader_return(&reader, &mark);
+        }
+        reader.skip_crc = false;
+    }
+}
+
+static void test_pinned_samples_stay(void **state)
+{
+    (void)state;
+    begin(512, 4, 1);
+    uint64_t seq = 0;
+    unsigned taken = 0;
+    for (unsigned n = 0; n < 10; n++) {
+        assert_int_equal(append(0, n + 1U, n, false, &seq), KWM_OK);
+    }
+    kwm_spool_pin(&spool, 5);
+    while (append(0, 100U + taken, 1, false, &seq) == KWM_OK) {
+        taken++;
+        assert_true(taken < 1000);
+    }
+    assert_int_equal(seq, spool.seq_next - 1U); /* what was refused took no number */
+    assert_true(spool.seq_first <= 5);
+    assert_log_from(5);
+    kwm_spool_pin(&spool, KWM_SEQ_NONE);
+    assert_int_equal(append(0, 5000, 1, false, &seq), KWM_OK);
+    assert_true(spool.seq_first > 5);
+}
+
+static void test_equal_ticks_are_kept_apart(void **state)
+{
+    (void)state;
+    begin(4096, 4, 1);
+    uint64_t seq = 0;
+    for (unsigned n = 0; n < 3; n++) {
+        assert_int_equal(append(0, 77, n, false, &seq), KWM_OK);
+        model[seq].tick = 77 + n;
+    }
+    assert_int_equal(append(0, 12, 9, false, &seq), KWM_OK); /* back in time: the next free one */
+    model[seq].tick = 80;
+    assert_int_equal(append(3, 77, 9, false, &seq),
+                     KWM_OK); /* another series of that measurement */
+    assert_int_equal(assert_log_from(0), 5);
+}
+
+static void test_nothing_present_is_no_sample(void **state)
+{
+    (void)state;
+    begin(4096, 4, 1);
+    const struct hal_value none[2] = {{.kind = HAL_KIND_NONE}, {.kind = HAL_KIND_NONE}};
+    uint64_t seq = 99;
+    assert_int_equal(kwm_spool_append(&spool, (unsigned)series(0), 1, none, &seq), KWM_ERR_NOENT);
+    assert_int_equal(seq, 99);
+    assert_int_equal(spool.seq_next, 0);
+}
+
+static void test_epochs_date_what_is_under_them(void **state)
+{
+    (void)state;
+    begin(512, 8, 1);
+    const int64_t base = INT64_C(1790000000000);
+    uint64_t seq = 0;
+    assert_int_equal(append(0, 100, 0, false, &seq), KWM_OK); /* before the time is known */
+    kwm_spool_set_wall(&spool, 2000, (struct hal_wall){HAL_WALL_SET, base + 2000},
+                       KWM_EPOCH_SYSTEM);
+    assert_int_equal(append(0, 200, 0, false, &seq), KWM_OK);
+    kwm_spool_set_wall(&spool, 3000, (struct hal_wall){HAL_WALL_SET, base + 3400},
+                       KWM_EPOCH_SYSTEM);
+    assert_int_equal(append(0, 300, 0, false, &seq), KWM_OK); /* 400 ms are no step */
+    kwm_spool_set_wall(&spool, 4000, (struct hal_wall){HAL_WALL_SET, base + 9000},
+                       KWM_EPOCH_SYSTEM);
+    assert_int_equal(append(0, 400, 0, false, &seq), KWM_OK); /* forward by 5 s */
+    kwm_spool_set_wall(&spool, 5000, (struct hal_wall){HAL_WALL_SET, base + 5000},
+                       KWM_EPOCH_SYSTEM);
+    assert_int_equal(append(0, 500, 0, false, &seq), KWM_OK); /* back: another phase */
+    static const int64_t expected[] = {1000, 2000, 3000, 9000, 5001};
+    struct kwm_sample sample;
+    unsigned budget = UINT32_MAX;
+    for (unsigned lap = 0; lap < 2; lap++) {
+        kwm_reader_seek(&reader, 0);
+        for (unsigned i = 0; i < 5; i++) {
+            assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+            assert_int_equal(sample.stamp_ms, base + expected[i]);
+        }
+        /* A sector that begins later restates the epoch; the old ones keep theirs. */
+        for (unsigned n = 0; lap == 0 && n < 20; n++) {
+            assert_int_equal(append(1, 600 + n, 0, true, &seq), KWM_OK);
+        }
+    }
+    while (kwm_reader_next(&reader, &sample, &budget) == 1) {
+        assert_int_equal(sample.stamp_ms, base + (int64_t)sample.tick * 10 + 1);
+    }
+}
+
+static void test_flipped_bytes_never_make_a_wrong_sample(void **state)
+{
+    static uint8_t image[4U * 512U];
+    (void)state;
+    begin(512, 4, 1);
+    uint64_t seq = 0;
+    for (unsigned n = 0; n < 60; n++) {
+        assert_int_equal(append(n % 3U, n + 1U, (int64_t)n * 1000 - 7, n % 4U == 0, &seq), KWM_OK);
+    }
+    memcpy(image, bytes, sizeof(image));
+    unsigned lost = 0;
+    for (size_t at = 0; at < sizeof(image) * 8U; at++) {
+        memcpy(bytes, image, sizeof(image));
+        bytes[at / 8U] = (uint8_t)(bytes[at / 8U] ^ (1U << (at % 8U)));
+        struct kwm_sample sample;
+        unsigned budget = 10000;
+        uint64_t newest = 0;
+        unsigned count = 0;
+        reader.sector_seq = 0;
+        kwm_reader_seek(&reader, 0);
+        while (kwm_reader_next(&reader, &sample, &budget) == 1) {
+            assert_true(count == 0 || sample.seq > newest);
+            newest = sample.seq;
+            count++;
+            assert_sample(&sample);
+        }
+        assert_true(budget > 0);
+        lost += 60U - (unsigned)spool.seq_first - count;
+    }
+    assert_true(lost > 0); /* else the flips were not seen at all */
+    memcpy(bytes, image, sizeof(image));
+}
+
+static void test_golden_image(void **state)
+{
+    (void)state;
+    begin(512, 4, 1);
+    uint64_t seq = 0;
+    kwm_spool_set_wall(&spool, 1000, (struct hal_wall){HAL_WALL_SET, INT64_C(1790000000000)},
+                       KWM_EPOCH_SYSTEM);
+    assert_int_equal(append(0, 100, 2143, true, &seq), KWM_OK);
+    assert_int_equal(append(0, 200, -5, false, &seq), KWM_OK);
+    static uint8_t golden[512];
+    const size_t len = support_read_file("data/spool/golden.bin", (char *)golden, sizeof(golden));
+    assert_int_equal(len, spool.off);
+    assert_memory_equal(bytes, golden, len);
+}
+
+static void test_impossible_geometries_are_refused(void **state)
+{
+    static const struct hal_flash_geometry cases[] = {
+        {.sector_len = 256, .sector_count = 4, .prog_len = 1},
+        {.sector_len = 4096, .sector_count = 3, .prog_len = 1},
+        {.sector_len = 4096, .sector_count = 4, .prog_len = 3},
+        {.sector_len = 4096, .sector_count = 4, .prog_len = 512},
+        {.sector_len = 1000, .sector_count = 4, .prog_len = 16},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        begin(512, 4, 1);
+        flash.flash.geometry = cases[i];
+        const struct kwm_spool_config config = spool.config;
+        assert_int_equal(kwm_spool_init(&spool, &config, 1), KWM_ERR_INVAL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_laps),
+        cmocka_unit_test(test_reader_goes_back),
+        cmocka_unit_test(test_pinned_samples_stay),
+        cmocka_unit_test(test_equal_ticks_are_kept_apart),
+        cmocka_unit_test(test_nothing_present_is_no_sample),
+        cmocka_unit_test(test_epochs_date_what_is_under_them),
+        cmocka_unit_test(test_flipped_bytes_never_make_a_wrong_sample),
+        cmocka_unit_test(test_golden_image),
+        cmocka_unit_test(test_impossible_geometries_are_refused),
+    };
+    return cmocka_run_group_tests_name("spool", tests, NULL, NULL);
+}
