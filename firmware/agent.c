@@ -98,6 +98,7 @@ static struct kwm_delivery_config delivery_config(struct agent *agent)
         .reason_cap = agent->memory.reason_cap,
         .line = agent->memory.line,
         .line_cap = agent->memory.line_cap,
+        .line_slots = agent->memory.line_slots,
         .line_count_max = line_count(agent),
         .flush = {.interval_ms = config->flush_interval_ms,
                   .offset_ms =

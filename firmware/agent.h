@@ -38,7 +38,8 @@ struct agent_memory {
     struct kwm_local *locals; /**< 2 * local_cap of them */
     uint16_t local_cap;
     struct kwm_batch_line *lines;
-    uint16_t line_count_max;
+    uint16_t line_slots;     /**< entries of lines */
+    uint16_t line_count_max; /**< lines a request may have on this board */
     struct kwm_reason *reasons;
     uint8_t reason_cap;
     struct kwm_row *rows;

@@ -103,6 +103,7 @@ static struct agent_memory memory_of(struct sim_world *w)
         .locals = w->locals,
         .local_cap = sizeof(w->locals) / sizeof(w->locals[0]) / 2U,
         .lines = w->lines,
+        .line_slots = KWM_BATCH_LINES_MAX,
         .line_count_max = w->line_count_max,
         .reasons = w->reasons,
         .reason_cap = sizeof(w->reasons) / sizeof(w->reasons[0]),

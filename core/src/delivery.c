@@ -45,7 +45,8 @@ int kwm_delivery_init(struct kwm_delivery *d, const struct kwm_delivery_config *
     KWM_ASSERT(config->spool != NULL && config->uplink != NULL && config->reader != NULL);
     KWM_ASSERT(config->lines != NULL && config->streams != NULL && config->line != NULL);
     KWM_ASSERT(config->reasons != NULL && config->reason_cap > 0);
-    if (config->line_count_max < 1 || config->line_count_max > KWM_BATCH_LINES_MAX ||
+    if (config->line_count_max < 1 || config->line_count_max > config->line_slots ||
+        config->line_slots < 2 || config->line_slots > KWM_BATCH_LINES_MAX ||
         config->line_cap < 64 || config->line_cap > KWM_LINE_LEN_MAX) {
         return KWM_ERR_INVAL;
     }
@@ -67,7 +68,7 @@ void kwm_delivery_reconfigure(struct kwm_delivery *d, const struct kwm_delivery_
                               uint64_t now_ms)
 {
     KWM_ASSERT(d->kind == KWM_BATCH_NONE && config->spool == d->config.spool);
-    KWM_ASSERT(config->line_count_max >= 1 && config->line_count_max <= KWM_BATCH_LINES_MAX);
+    KWM_ASSERT(config->line_count_max >= 1 && config->line_count_max <= config->line_slots);
     d->config = *config;
     d->line_cap_now = config->line_count_max;
     d->backoff_ms = now_ms;
@@ -197,13 +198,27 @@ static uint64_t next_probe(const struct kwm_delivery *d)
     return next;
 }
 
+/** A measurement that has caught up goes with the cursor again. One that is ahead of it (the cursor was
+ *  moved to where it is by samples that made room, and then a probe was stored) waits for it. */
+static void rejoin(struct kwm_delivery *d)
+{
+    for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
+        struct kwm_stream *stream = &d->config.streams[i];
+        if (stream->state == KWM_STREAM_DRAINING && stream->pos == d->cursor) {
+            d->mark = d->mark > stream->mark ? d->mark : stream->mark;
+            stream->state = KWM_STREAM_NORMAL;
+        }
+    }
+}
+
 /** Where the measurement that is furthest behind is draining from. */
 static uint64_t lowest_drain(const struct kwm_delivery *d)
 {
     uint64_t lowest = KWM_SEQ_NONE;
     for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
         const struct kwm_stream *stream = &d->config.streams[i];
-        if (stream->state == KWM_STREAM_DRAINING && stream->pos < lowest) {
+        if (stream->state == KWM_STREAM_DRAINING && stream->pos < d->cursor &&
+            stream->pos < lowest) {
             lowest = stream->pos;
         }
     }
@@ -223,9 +238,11 @@ static uint64_t lowest_due_probe(const struct kwm_delivery *d, uint64_t now_ms)
     return lowest;
 }
 
-static void begin_batch(struct kwm_delivery *d, enum kwm_batch_kind kind, uint64_t base)
+static void begin_batch(struct kwm_delivery *d, enum kwm_batch_kind kind, uint64_t base,
+                        uint64_t now_ms)
 {
     d->kind = kind;
+    d->begun_ms = now_ms;
     d->base = base;
     d->is_selected = false;
     d->is_select_begun = false;
@@ -255,14 +272,15 @@ static bool is_main_wanted(const struct kwm_delivery *d)
 static bool choose(struct kwm_delivery *d, uint64_t now_ms)
 {
     look_at_flush(d, now_ms);
+    rejoin(d);
     const bool may_catch_up = d->is_urgent || now_ms >= d->rest_ms;
     const uint64_t drain = lowest_drain(d);
     if (may_catch_up && next_probe(d) <= now_ms) {
-        begin_batch(d, KWM_BATCH_PROBE, lowest_due_probe(d, now_ms));
+        begin_batch(d, KWM_BATCH_PROBE, lowest_due_probe(d, now_ms), now_ms);
     } else if (may_catch_up && drain != KWM_SEQ_NONE) {
-        begin_batch(d, KWM_BATCH_DRAIN, drain);
+        begin_batch(d, KWM_BATCH_DRAIN, drain, now_ms);
     } else if (may_catch_up && is_main_wanted(d)) {
-        begin_batch(d, KWM_BATCH_MAIN, d->cursor);
+        begin_batch(d, KWM_BATCH_MAIN, d->cursor, now_ms);
     }
     return d->kind != KWM_BATCH_NONE;
 }
@@ -272,13 +290,18 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/** When there is something to do again: a flush, or catch-up once the rest is over. */
 static uint64_t idle_until(const struct kwm_delivery *d)
 {
-    uint64_t until = d->flush.due_ms;
-    if (lowest_drain(d) != KWM_SEQ_NONE || is_main_wanted(d)) {
-        until = earlier(until, d->rest_ms);
-    }
-    return earlier(until, next_probe(d));
+    const uint64_t rest_ms = d->is_urgent ? 0 : d->rest_ms;
+    const bool has_catch_up = lowest_drain(d) != KWM_SEQ_NONE || is_main_wanted(d);
+    const uint64_t catch_up_ms = has_catch_up ? rest_ms : later(next_probe(d), rest_ms);
+    return earlier(d->flush.due_ms, catch_up_ms);
 }
 
 /** Send the next range. @return whether a request is on its way. */
@@ -481,7 +504,7 @@ uint64_t kwm_delivery_step(struct kwm_delivery *d, uint64_t now_ms)
         return idle_until(d);
     }
     if (!d->is_selected) {
-        if (!delivery_select(d, now_ms)) {
+        if (!delivery_select(d)) {
             return now_ms;
         }
         d->is_selected = true;

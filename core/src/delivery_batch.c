@@ -49,8 +49,7 @@ int kwm_delivery_line(struct kwm_delivery *d, const struct kwm_sample *sample)
 }
 
 /** Whether the batch wants this sample. */
-static bool is_wanted(const struct kwm_delivery *d, const struct kwm_sample *sample,
-                      uint64_t now_ms)
+static bool is_wanted(const struct kwm_delivery *d, const struct kwm_sample *sample)
 {
     const struct kwm_stream *stream = &d->config.streams[sample->measurement];
     switch (d->kind) {
@@ -59,7 +58,7 @@ static bool is_wanted(const struct kwm_delivery *d, const struct kwm_sample *sam
     case KWM_BATCH_DRAIN:
         return stream->state == KWM_STREAM_DRAINING && sample->seq >= stream->pos;
     case KWM_BATCH_PROBE:
-        return stream->state == KWM_STREAM_PAUSED && stream->probe_ms <= now_ms &&
+        return stream->state == KWM_STREAM_PAUSED && stream->probe_ms <= d->begun_ms &&
                sample->seq >= stream->pos;
     default:
         return false;
@@ -105,14 +104,13 @@ static bool replace_newest(struct kwm_delivery *d, const struct kwm_batch_line *
     return false;
 }
 
-static uint16_t line_limit(const struct kwm_delivery *d)
+uint16_t delivery_line_limit(const struct kwm_delivery *d)
 {
-    const unsigned probe_max = QUEUED_RANGES_MAX * (unsigned)d->line_cap_now;
-    if (d->kind == KWM_BATCH_PROBE && probe_max > d->line_cap_now) {
-        return (uint16_t)(probe_max < d->config.line_count_max ? probe_max
-                                                               : d->config.line_count_max);
+    if (d->kind != KWM_BATCH_PROBE) {
+        return d->line_cap_now;
     }
-    return d->line_cap_now;
+    const unsigned limit = QUEUED_RANGES_MAX * (unsigned)d->line_cap_now;
+    return (uint16_t)(limit < d->config.line_slots ? limit : d->config.line_slots);
 }
 
 static void take_line(struct kwm_delivery *d, const struct kwm_sample *sample)
@@ -122,7 +120,7 @@ static void take_line(struct kwm_delivery *d, const struct kwm_sample *sample)
     if (d->kind == KWM_BATCH_PROBE && replace_newest(d, &line)) {
         return;
     }
-    if (d->line_count < line_limit(d)) {
+    if (d->line_count < delivery_line_limit(d)) {
         d->config.lines[d->line_count++] = line;
     }
 }
@@ -139,13 +137,13 @@ static void begin_select(struct kwm_delivery *d)
 /** Whether the batch ends before this sample. */
 static bool is_beyond(const struct kwm_delivery *d, const struct kwm_sample *sample)
 {
-    const bool is_full = d->kind != KWM_BATCH_PROBE && d->line_count == line_limit(d);
+    const bool is_full = d->kind != KWM_BATCH_PROBE && d->line_count == delivery_line_limit(d);
     return is_full || (d->kind == KWM_BATCH_DRAIN && sample->seq >= d->cursor) ||
            (d->kind == KWM_BATCH_MAIN && sample->stamp_ms == 0) ||
            !kwm_spool_is_near(d->config.spool, d->base_sector, d->config.reader->sector_seq);
 }
 
-bool delivery_select(struct kwm_delivery *d, uint64_t now_ms)
+bool delivery_select(struct kwm_delivery *d)
 {
     struct kwm_reader *reader = d->config.reader;
     if (!d->is_select_begun) {
@@ -163,7 +161,7 @@ bool delivery_select(struct kwm_delivery *d, uint64_t now_ms)
             d->end = sample.seq;
             return true;
         }
-        if (is_wanted(d, &sample, now_ms)) {
+        if (is_wanted(d, &sample)) {
             take_line(d, &sample);
         }
         d->end = sample.seq + 1U;

@@ -15,7 +15,9 @@ void delivery_count(struct kwm_delivery *d, unsigned stream, enum kwm_fate fate)
 
 /* delivery_batch.c: choosing lines, and writing them out */
 /** @return true when the choice is made (possibly of no line), false to be called again. */
-bool delivery_select(struct kwm_delivery *d, uint64_t now_ms);
+bool delivery_select(struct kwm_delivery *d);
+/** Lines that the batch may have. */
+uint16_t delivery_line_limit(const struct kwm_delivery *d);
 /** Put the whole batch up to be sent, in ranges that a request may hold. */
 void delivery_queue(struct kwm_delivery *d);
 /** @return bytes of the body of a range, and its lines in *count. */

@@ -100,11 +100,13 @@ void delivery_doubt(struct kwm_delivery *d, struct kwm_range range)
     }
 }
 
-/** What the server last said of a line leaves it possible that it is stored. */
+/** Whether a line may be stored, by what the server last said or by an earlier request without a verdict
+ *  (the table may have changed since). */
 static bool is_maybe_stored(const struct kwm_batch_line *line)
 {
-    return line->piece != KWM_PIECE_LINE && line->piece != KWM_PIECE_MEASUREMENT &&
-           (line->piece != 0 || line->is_doubtful);
+    const bool is_surely_not =
+        line->piece == 0 || line->piece == KWM_PIECE_LINE || line->piece == KWM_PIECE_MEASUREMENT;
+    return line->is_doubtful || !is_surely_not;
 }
 
 static uint32_t pause_ms(struct kwm_delivery *d, const struct kwm_stream *stream)
@@ -262,16 +264,12 @@ static void commit_main(struct kwm_delivery *d, uint64_t now_ms)
 
 static void commit_drain(struct kwm_delivery *d, uint64_t now_ms)
 {
+    const uint64_t end = d->end < d->cursor ? d->end : d->cursor;
     commit_lines(d, now_ms);
     for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
         struct kwm_stream *stream = &d->config.streams[i];
-        if (stream->state != KWM_STREAM_DRAINING) {
-            continue;
-        }
-        stream->pos = stream->pos > d->end ? stream->pos : d->end;
-        if (stream->pos >= d->cursor) {
-            d->mark = d->mark > stream->mark ? d->mark : stream->mark;
-            stream->state = KWM_STREAM_NORMAL;
+        if (stream->state == KWM_STREAM_DRAINING && stream->pos < end) {
+            stream->pos = end;
         }
     }
 }
@@ -307,11 +305,11 @@ static void commit_probe_of(struct kwm_delivery *d, const struct kwm_batch_line 
     struct kwm_stream *stream = &d->config.streams[oldest->stream];
     const uint64_t seq = delivery_seq(d, oldest);
     stream->probe_ms = now_ms + PAUSE_TRANSIENT_MS;
-    if (is_gone(d, oldest)) {
-        return;
-    }
     if (later != NULL && is_maybe_stored(later)) {
         raise_mark(&stream->mark, delivery_seq(d, later));
+    }
+    if (is_gone(d, oldest)) {
+        return;
     }
     const bool is_doubtful = oldest->is_doubtful || seq < stream->mark;
     if (settle(d, oldest)) {
@@ -348,9 +346,12 @@ static unsigned find_line(const struct kwm_delivery *d, unsigned stream, unsigne
 
 static void commit_probe(struct kwm_delivery *d, uint64_t now_ms)
 {
+    /* Whether a measurement without a line in the batch has none in the log. */
+    const bool is_complete =
+        d->end >= d->config.spool->seq_next && d->line_count < delivery_line_limit(d);
     for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
         struct kwm_stream *stream = &d->config.streams[i];
-        if (stream->state != KWM_STREAM_PAUSED || stream->probe_ms > now_ms) {
+        if (stream->state != KWM_STREAM_PAUSED || stream->probe_ms > d->begun_ms) {
             continue;
         }
         const unsigned oldest = find_line(d, i, 0);
@@ -358,7 +359,7 @@ static void commit_probe(struct kwm_delivery *d, uint64_t now_ms)
         if (oldest < d->line_count) {
             commit_probe_of(d, &d->config.lines[oldest],
                             later < d->line_count ? &d->config.lines[later] : NULL, now_ms);
-        } else if (d->end >= d->config.spool->seq_next) {
+        } else if (is_complete) {
             resume(d, i, d->end); /* nothing of it is left */
         } else {
             stream->probe_ms = now_ms + PAUSE_TRANSIENT_MS;

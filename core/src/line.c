@@ -11,17 +11,17 @@
 
 /* A template is
  *
- *   dialect | field count | prefix length (2) | separator | prefix
- *   {kind | scale | mark | key length (2) | key}... for each field | 0...
+ *   dialect | separator | prefix length (2) | room of a field (2) | prefix
+ *   {kind and flag | scale | form (2) | key length (2) | key}... for each field | 0 | 0...
  *
  * with a prefix such as `env,host='gw-17'`, which with mutable tags goes on ` mode='rw'`, and keys
  * such as `,temp=` (a string's with its opening quote). All keys begin with a comma; the separator
  * replaces the first one of a line. Prefix and keys are copied in blocks, so the zeros at the end
- * are as many as the last block needs. The mark is what a number in short form has behind its whole
- * part; fields that have no short form have 0. */
-#define HEAD_LEN 5U
-#define SEPARATOR_OFF 4U
-#define FIELD_HEAD_LEN 5U
+ * are as many as the last block needs. The form is number_put_short()'s; fields whose values it
+ * cannot write have the flag. */
+#define HEAD_LEN 6U
+#define FIELD_HEAD_LEN 6U
+#define LONG_FLAG 0x80U
 #define BLOCK_LEN 16U
 
 /* What a key and a value in short form may write, beyond the key's own length: a sign, too. */
@@ -36,6 +36,10 @@
 #define RARELY __attribute__((noinline, cold))
 
 _Static_assert(KWM_LINE_TEMPLATE_LEN_MAX <= UINT16_MAX, "lengths of the head");
+_Static_assert(sizeof(struct number_form) == 2 && _Alignof(struct number_form) == 1,
+               "a form can be read where it is in a template");
+_Static_assert(offsetof(struct hal_value, kind) == 0 && offsetof(struct hal_value, scale) == 1,
+               "is_declared() compares both at once");
 
 /* ---------------------------------------------------------------------- text */
 
@@ -62,6 +66,20 @@ static void put(struct sink *sink, char c)
         sink->out[sink->len] = c;
     }
     sink->len++;
+}
+
+/** Replace a byte that was put before. */
+static void set(struct sink *sink, size_t off, char c)
+{
+    if (off < sink->cap) {
+        sink->out[off] = c;
+    }
+}
+
+static void set_u16(struct sink *sink, size_t off, size_t value)
+{
+    set(sink, off, (char)value);
+    set(sink, off + 1U, (char)(value >> 8));
 }
 
 static void put_bytes(struct sink *sink, const char *bytes, size_t len)
@@ -309,10 +327,10 @@ static int put_kwdb_prefix(struct sink *sink, const struct kwm_decl *decl, char 
     }
     const size_t space_off = sink->len;
     const int mutables = put_kwdb_tags(sink, decl, true);
-    if (mutables > 0 && space_off < sink->cap) {
-        sink->out[space_off] = ' ';
+    if (mutables > 0) {
+        set(sink, space_off, ' ');
+        *separator = ',';
     }
-    *separator = mutables > 0 ? ',' : ' ';
     return KWM_OK;
 }
 
@@ -345,14 +363,6 @@ static int put_influx_tags(struct sink *sink, const struct kwm_decl *decl)
     return KWM_OK;
 }
 
-static void set_u16(struct sink *sink, size_t off, size_t value)
-{
-    if (off + 2U <= sink->cap) {
-        sink->out[off] = (char)value;
-        sink->out[off + 1U] = (char)(value >> 8);
-    }
-}
-
 static inline unsigned get_u16(const uint8_t *in)
 {
     return in[0] | (unsigned)in[1] << 8;
@@ -366,19 +376,22 @@ static void end_blocks(struct sink *sink, size_t off)
     sink->blocks_end = end > sink->blocks_end ? end : sink->blocks_end;
 }
 
-/** @return '\0' if the field's values have no short form. */
-static char mark_of(const struct kwm_decl_field *field)
+static void put_field_head(struct sink *sink, const struct kwm_decl_field *field)
 {
-    if (field->kind == HAL_KIND_INT) {
-        return 'i';
-    }
-    const bool is_short = field->kind == HAL_KIND_FIXED && field->scale >= 1U &&
+    const bool is_int = field->kind == HAL_KIND_INT;
+    const bool is_point = field->kind == HAL_KIND_FIXED && field->scale >= 1U &&
                           field->scale <= NUMBER_SHORT_SCALE_MAX;
-    return is_short ? '.' : '\0';
+    const struct number_form form = {(uint8_t)(is_point ? 8U - field->scale : 8U),
+                                     is_point ? '.' : 'i'};
+    put(sink, (char)(field->kind | (is_int || is_point ? 0U : LONG_FLAG)));
+    put(sink, (char)field->scale);
+    put_bytes(sink, (const char *)&form, sizeof(form));
+    put_bytes(sink, "\0\0", 2);
 }
 
 static int put_fields(struct sink *sink, enum kwm_dialect dialect, const struct kwm_decl *decl)
 {
+    size_t key_len_max = 0;
     const uint8_t *cursor = decl->fields;
     for (unsigned i = 0; i < decl->field_count; i++) {
         struct kwm_decl_field field;
@@ -386,36 +399,36 @@ static int put_fields(struct sink *sink, enum kwm_dialect dialect, const struct 
         if (!is_key_valid(dialect, field.name)) {
             return KWM_ERR_INVAL;
         }
-        put(sink, (char)field.kind);
-        put(sink, (char)field.scale);
-        put(sink, mark_of(&field));
-        put_bytes(sink, "\0\0", 2);
+        put_field_head(sink, &field);
         const size_t key_off = sink->len;
         put_key(sink, dialect, field.name);
         if (field.kind == HAL_KIND_STRING) {
             put(sink, dialect == KWM_DIALECT_KWDB ? '\'' : '"');
         }
-        set_u16(sink, key_off - 2U, sink->len - key_off);
+        const size_t key_len = sink->len - key_off;
+        key_len_max = key_len > key_len_max ? key_len : key_len_max;
+        set_u16(sink, key_off - 2U, key_len);
         end_blocks(sink, key_off);
     }
+    put(sink, '\0');
+    set_u16(sink, 4, key_len_max + SHORT_ROOM);
     return KWM_OK;
 }
 
 static int put_prefix(struct sink *sink, enum kwm_dialect dialect, const struct kwm_decl *decl)
 {
     char separator = ' ';
-    const size_t off = sink->len;
     if (!is_measurement_valid(dialect, decl->measurement)) {
         return KWM_ERR_INVAL;
     }
+    put(sink, (char)dialect);
+    put_bytes(sink, "\0\0\0\0", HEAD_LEN - 1U);
     put_measurement(sink, dialect, decl->measurement);
     const int err = dialect == KWM_DIALECT_KWDB ? put_kwdb_prefix(sink, decl, &separator)
                                                 : put_influx_tags(sink, decl);
-    set_u16(sink, 2, sink->len - off);
-    if (SEPARATOR_OFF < sink->cap) {
-        sink->out[SEPARATOR_OFF] = separator;
-    }
-    end_blocks(sink, off);
+    set(sink, 1, separator);
+    set_u16(sink, 2, sink->len - HEAD_LEN);
+    end_blocks(sink, HEAD_LEN);
     return err;
 }
 
@@ -424,9 +437,6 @@ int kwm_line_template(uint8_t *out, size_t cap, enum kwm_dialect dialect,
 {
     struct sink sink = {.out = (char *)out,
                         .cap = cap < KWM_LINE_TEMPLATE_LEN_MAX ? cap : KWM_LINE_TEMPLATE_LEN_MAX};
-    const char head[HEAD_LEN] = {(char)dialect, (char)decl->field_count};
-    KWM_ASSERT(decl->field_count <= HAL_FIELDS_MAX);
-    put_bytes(&sink, head, HEAD_LEN);
     int err = put_prefix(&sink, dialect, decl);
     if (err == KWM_OK) {
         err = put_fields(&sink, dialect, decl);
@@ -459,13 +469,6 @@ static bool is_finite(double value)
     uint64_t bits;
     memcpy(&bits, &value, sizeof(bits));
     return (bits >> 52 & 0x7FFU) != 0x7FFU;
-}
-
-/** A value is there if it is of the declared kind and scale. */
-static inline bool is_present(const uint8_t *field, const struct hal_value *value)
-{
-    return value->kind == field[0] && value->scale == field[1] &&
-           (value->kind != HAL_KIND_DOUBLE || is_finite(value->d));
 }
 
 static size_t put_bool(char *out, bool value)
@@ -509,16 +512,18 @@ static void put_string(struct sink *sink, char quote, const struct hal_value *va
     put(sink, quote);
 }
 
-/** What has no short form, or no room to spare for it. @return the byte behind it, NULL if it does
- *  not fit; p if a double is not finite. */
+/** What has no short form, or no room to spare for it, or is absent. A value is there if it is of the
+ *  declared kind and scale. @return the byte behind it (p if it is absent), NULL if it does not
+ *  fit. */
 static RARELY char *put_long_field(char *p, const char *end, const uint8_t *field,
                                    const struct hal_value *value, struct kwm_line_losses *losses)
 {
     char text[KWM_NUMBER_DOUBLE_LEN_MAX];
     struct sink sink = {.out = p, .cap = (size_t)(end - p)};
     const char *const key = (const char *)field + FIELD_HEAD_LEN;
-    const size_t key_len = get_u16(field + 3);
-    if (value->kind == HAL_KIND_DOUBLE && !is_finite(value->d)) {
+    const size_t key_len = get_u16(field + 4);
+    if (value->kind != (field[0] & ~LONG_FLAG) || value->scale != field[1] ||
+        (value->kind == HAL_KIND_DOUBLE && !is_finite(value->d))) {
         return p;
     }
     put_bytes(&sink, key, key_len);
@@ -534,47 +539,71 @@ static RARELY char *put_long_field(char *p, const char *end, const uint8_t *fiel
 /** Copy in whole blocks. @return the byte behind the len bytes. */
 NUMBER_INLINE char *copy_blocks(char *p, const uint8_t *from, size_t len)
 {
-    char *const end = p + len;
-    do {
-        memcpy(p, from, BLOCK_LEN);
-        p += BLOCK_LEN;
-        from += BLOCK_LEN;
-    } while (p < end);
-    return end;
+    memcpy(p, from, BLOCK_LEN);
+    if (len <= BLOCK_LEN) {
+        return p + len;
+    }
+    for (size_t off = BLOCK_LEN; off < len; off += BLOCK_LEN) {
+        memcpy(p + off, from + off, BLOCK_LEN);
+    }
+    return p + len;
 }
 
-/** A value is there if it is of the declared kind and scale. */
-NUMBER_INLINE bool is_declared(const uint8_t *field, const struct hal_value *value)
+/** With as little room as it needs. @return the byte behind it. */
+NUMBER_INLINE char *copy_prefix(char *out, size_t cap, const uint8_t *prefix, size_t len)
 {
-    return value->kind == field[0] && value->scale == field[1];
+    if (cap - len >= BLOCK_LEN) {
+        return copy_blocks(out, prefix, len);
+    }
+    memcpy(out, prefix, len);
+    return out + len;
+}
+
+/** Whether the value is of the kind and scale that the field's first two bytes say. */
+NUMBER_INLINE bool is_same_kind(const uint8_t *field, const struct hal_value *value)
+{
+    uint16_t declared;
+    uint16_t given;
+    memcpy(&declared, field, sizeof(declared));
+    memcpy(&given, value, sizeof(given));
+    return given == declared;
+}
+
+/** @return the byte behind it, NULL if there is no short form of the number. */
+NUMBER_INLINE char *put_short_field(char *p, const uint8_t *field, size_t key_len, int64_t number)
+{
+    uint64_t magnitude = (uint64_t)number;
+    p = copy_blocks(p, field + FIELD_HEAD_LEN, key_len);
+    if (number < 0) {
+        magnitude = 0U - magnitude;
+        *p++ = '-';
+    }
+    if (magnitude >= NUMBER_E8) {
+        return NULL;
+    }
+    return number_put_short(p, (uint32_t)magnitude, (const struct number_form *)(field + 2));
 }
 
 /** All fields that are present, each with its comma. @return the byte behind, NULL if they do not
  *  fit. */
-NUMBER_INLINE char *put_fields_of(char *p, const char *end, const uint8_t *template,
-                                  const struct hal_value *values, struct kwm_line_losses *losses)
+NUMBER_INLINE char *put_values(char *p, const char *end, const uint8_t *field, size_t room,
+                               const struct hal_value *value, struct kwm_line_losses *losses)
 {
-    const uint8_t *field = template + HEAD_LEN + get_u16(template + 2);
-    const struct hal_value *const values_end = values + template[1];
-    for (; values < values_end; values++) {
-        const size_t key_len = get_u16(field + 3);
-        const char mark = (char)field[2];
-        if (is_declared(field, values)) {
-            const uint64_t magnitude = number_magnitude(values->i);
-            if (mark != '\0' && magnitude < NUMBER_E8 &&
-                (size_t)(end - p) >= key_len + SHORT_ROOM) {
-                p = copy_blocks(p, field + FIELD_HEAD_LEN, key_len);
-                *p = '-';
-                p += values->i < 0;
-                p += number_put_short(p, (uint32_t)magnitude, values->scale, mark);
-            } else {
-                p = put_long_field(p, end, field, values, losses);
-                if (p == NULL) {
-                    return NULL;
-                }
+    while (field[0] != 0) {
+        char *const begin = p;
+        const size_t key_len = get_u16(field + 4);
+        p = NULL;
+        if (is_same_kind(field, value) && (size_t)(end - begin) >= room) {
+            p = put_short_field(begin, field, key_len, value->i);
+        }
+        if (p == NULL) {
+            p = put_long_field(begin, end, field, value, losses);
+            if (p == NULL) {
+                return NULL;
             }
         }
         field += FIELD_HEAD_LEN + key_len;
+        value++;
     }
     return p;
 }
@@ -617,16 +646,17 @@ int kwm_line_encode(char *out, size_t cap, const uint8_t *template, const struct
     if (!is_stamp_valid(dialect, stamp_ms)) {
         return KWM_ERR_INVAL;
     }
-    if (cap < prefix_len + BLOCK_LEN) {
-        return KWM_ERR_NOSPC; /* a field and a stamp need more */
+    if (cap < prefix_len) {
+        return KWM_ERR_NOSPC;
     }
-    char *const prefix_end = copy_blocks(out, template + HEAD_LEN, prefix_len);
-    char *p = put_fields_of(prefix_end, end, template, values, losses);
+    char *const prefix_end = copy_prefix(out, cap, template + HEAD_LEN, prefix_len);
+    char *p = put_values(prefix_end, end, template + HEAD_LEN + prefix_len, get_u16(template + 4),
+                         values, losses);
     if (p == prefix_end) {
         return KWM_ERR_NOENT;
     }
     if (p != NULL) {
-        *prefix_end = (char)template[SEPARATOR_OFF];
+        *prefix_end = (char)template[1];
         if (dialect == KWM_DIALECT_INFLUX) {
             p = put_ns_stamp(p, end, stamp_ms);
         } else {

@@ -91,7 +91,8 @@ size_t kwm_number_fixed(char *out, int64_t mantissa, unsigned scale)
     out[0] = '-';
     out += sign_len;
     if (magnitude < E8 && scale >= 1U && scale <= NUMBER_SHORT_SCALE_MAX) {
-        return sign_len + number_put_short(out, (uint32_t)magnitude, scale, '.');
+        const struct number_form form = {(uint8_t)(8U - scale), '.'};
+        return sign_len + (size_t)(number_put_short(out, (uint32_t)magnitude, &form) - out);
     }
     const size_t len = kwm_number_uint(out, magnitude);
     return sign_len + (scale == 0 ? len : put_point(out, len, scale));

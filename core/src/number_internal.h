@@ -11,64 +11,62 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /** Inline at -Os, too. */
 #define NUMBER_INLINE static inline __attribute__((always_inline))
 
 #define NUMBER_E8 100000000U
 #define NUMBER_SHORT_SCALE_MAX 7U
-#define NUMBER_SHORT_ROOM 17U /* what number_put_short() may write */
+#define NUMBER_SHORT_ROOM 16U /* what number_put_short() may write */
 #define NUMBER_ASCII_ZEROS 0x3030303030303030U
 
-/** The eight digits of a value below 10^8, one a byte (0..9), the first one in the lowest byte: each
- *  step splits every part of the word in two. */
+/** The eight digits of a value below 10^8, one a byte (0..9), the first one in the lowest byte. */
 NUMBER_INLINE uint64_t number_eight_digits(uint32_t value)
 {
-    /* x * 109951163 >> 40 is x / 10000 for x < 10^8; x * 10486 >> 20 is x / 100 for x < 10000;
-     * x * 103 >> 10 is x / 10 for x < 100. The rest goes to the upper half of each part:
-     * q + ((x - q * 100) << 16). */
+    /* Each step splits every part of the word in two: the quotient q goes to the upper half, the rest
+     * x - 100 q stays, which is x + q * (2^16 - 100). x * 109951163 >> 40 is x / 10000 for x < 10^8;
+     * x * 10486 >> 20 is x / 100 for x < 10000; x * 103 >> 10 is x / 10 for x < 100. */
     const uint32_t high = (uint32_t)((uint64_t)value * 109951163U >> 40);
-    uint64_t word = high | (uint64_t)(value - high * 10000U) << 32;
-    uint64_t quotients = ((word * 10486U) >> 20) & 0x0000007F0000007FU;
-    word = (word << 16) - quotients * ((100U << 16) - 1U);
-    quotients = ((word * 103U) >> 10) & 0x000F000F000F000FU;
-    return (word << 8) - quotients * ((10U << 8) - 1U);
+    uint64_t word = (uint64_t)high << 32 | (value - high * 10000U);
+    word += (word * 10486U >> 20 & 0x0000007F0000007FU) * ((1U << 16) - 100U);
+    word += (word * 103U >> 10 & 0x000F000F000F000FU) * ((1U << 8) - 10U);
+    return __builtin_bswap64(word);
 }
 
-/** Lowest byte first; compilers make it one store where the machine can. */
+/** Store it lowest byte first. */
 NUMBER_INLINE void number_put_word(char *out, uint64_t word)
 {
-    out[0] = (char)word;
-    out[1] = (char)(word >> 8);
-    out[2] = (char)(word >> 16);
-    out[3] = (char)(word >> 24);
-    out[4] = (char)(word >> 32);
-    out[5] = (char)(word >> 40);
-    out[6] = (char)(word >> 48);
-    out[7] = (char)(word >> 56);
+    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) {
+        word = __builtin_bswap64(word);
+    }
+    memcpy(out, &word, sizeof(word));
 }
 
+/** What to make of digits: "21437" with {8 - 3, '.'} is "21.437", "5" with {8, 'i'} is "5i". */
+struct number_form {
+    uint8_t
+        whole_len; /**< of eight digits with leading zeros, how many are before the mark: 1..8 */
+    char mark;
+};
+
 /**
- * Digits without leading zeros, with mark behind all but the last `scale` of them; at least one digit
- * goes before it. (21437, 3, '.') makes "21.437", (5, 0, 'i') makes "5i".
+ * Digits without leading zeros, but at least one before the mark.
  * @param magnitude below 10^8.
- * @param scale     0..NUMBER_SHORT_SCALE_MAX.
- * @return the bytes that count, of NUMBER_SHORT_ROOM that may be written.
+ * @return the byte behind them. NUMBER_SHORT_ROOM bytes may be written.
  */
-NUMBER_INLINE size_t number_put_short(char *out, uint32_t magnitude, unsigned scale, char mark)
+NUMBER_INLINE char *number_put_short(char *out, uint32_t magnitude, const struct number_form *form)
 {
     const uint64_t digits = number_eight_digits(magnitude);
-    const unsigned fraction_bits = 8U * scale;
-    /* The bit set keeps the digit before the mark. */
-    const unsigned zero_bits =
-        (unsigned)__builtin_ctzll(digits | 1ULL << (56U - fraction_bits)) & 0x38U;
-    const uint64_t text = (digits | NUMBER_ASCII_ZEROS) >> zero_bits;
-    const unsigned whole_bits = 64U - zero_bits - fraction_bits; /* 8 at least */
-    const size_t whole_len = whole_bits / 8U;
-    number_put_word(out, text);
-    out[whole_len] = mark;
-    number_put_word(out + whole_len + 1U, text >> 8 >> (whole_bits - 8U));
-    return whole_len + 1U + scale;
+    const uint64_t text = digits | NUMBER_ASCII_ZEROS;
+    const unsigned whole_len = form->whole_len;
+    const unsigned last_off = 8U * whole_len - 8U; /* of the digit before the mark, in bits */
+    const unsigned first_off = (unsigned)__builtin_ctzll(digits | 1ULL << last_off) & 0x38U;
+    const unsigned zeros = first_off / 8U;
+    number_put_word(out, text >> first_off);
+    number_put_word(out + (whole_len - zeros), text >> last_off);
+    out[whole_len - zeros] = form->mark; /* where that digit is the second time */
+    return out + (9U - zeros);
 }
 
 NUMBER_INLINE uint64_t number_magnitude(int64_t value)

@@ -86,7 +86,8 @@ struct kwm_delivery_config {
     uint8_t reason_cap;         /**< 1..255 */
     char *line;                 /**< scratch for one line */
     uint16_t line_cap;          /**< 64..KWM_LINE_LEN_MAX; a longer line is dropped */
-    uint16_t line_count_max;    /**< lines in a request, 1..KWM_BATCH_LINES_MAX */
+    uint16_t line_slots;        /**< entries of lines: 2 or more, for a probe has two */
+    uint16_t line_count_max;    /**< lines in a request, 1..line_slots */
     struct kwm_schedule_config flush;
     uint8_t rest_times; /**< after a catch-up request, rest so many times what it took */
     struct kwm_event_sink events;
@@ -123,9 +124,10 @@ struct kwm_delivery {
     /* The batch in hand. */
     enum kwm_batch_kind kind;
     bool is_selected;
-    bool is_sent;  /**< a request is on its way */
-    uint64_t base; /**< where it begins */
-    uint64_t end;  /**< everything below was looked at */
+    bool is_sent;      /**< a request is on its way */
+    uint64_t begun_ms; /**< a probe is of the measurements that were due then */
+    uint64_t base;     /**< where it begins */
+    uint64_t end;      /**< everything below was looked at */
     uint32_t base_sector;
     uint16_t line_count;
     uint16_t range_count;
