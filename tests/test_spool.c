@@ -208,6 +208,41 @@ static void test_reader_goes_back(void **state)
     }
 }
 
+/** A mark late in a sector, another sector read, the first one read anew but not as far: the
+ *  declarations that stand between are not at hand. */
+static void test_mark_outlives_its_declarations(void **state)
+{
+    (void)state;
+    begin(1024, 16, 1);
+    uint64_t seq = 0;
+    for (unsigned n = 0; n < 80; n++) {
+        assert_int_equal(append(n / 2U % 8U, n + 1U, n, false, &seq), KWM_OK);
+    }
+    struct kwm_sample sample;
+    struct kwm_reader_mark mark;
+    unsigned budget = UINT32_MAX;
+    kwm_reader_seek(&reader, 0);
+    for (unsigned n = 0; n < 12; n++) {
+        assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+    }
+    kwm_reader_mark(&reader, &mark);
+    const uint32_t first_sector = reader.sector_seq;
+    while (kwm_reader_next(&reader, &sample, &budget) == 1) {
+        assert_sample(&sample);
+    }
+    assert_true(reader.sector_seq > first_sector);
+    kwm_reader_seek(&reader, 1);
+    assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+    assert_int_equal(reader.sector_seq, first_sector);
+    kwm_reader_return(&reader, &mark);
+    for (unsigned n = 12; n < 80; n++) {
+        assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+        assert_int_equal(sample.seq, n);
+        assert_sample(&sample);
+    }
+    assert_int_equal(spool.counters.corrupt_sectors, 0);
+}
+
 static void test_pinned_samples_stay(void **state)
 {
     (void)state;
@@ -366,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_laps),
         cmocka_unit_test(test_reader_goes_back),
+        cmocka_unit_test(test_mark_outlives_its_declarations),
         cmocka_unit_test(test_pinned_samples_stay),
         cmocka_unit_test(test_equal_ticks_are_kept_apart),
         cmocka_unit_test(test_nothing_present_is_no_sample),

@@ -205,4 +205,5 @@ void sim_world_check(const struct sim_world *w)
     KWM_ASSERT(w->server.rows - stored <= doubtful);
     KWM_ASSERT(w->server.changed == 0);
     KWM_ASSERT(w->server.malformed == 0);
+    KWM_ASSERT(w->agent.spool.counters.corrupt_sectors == 0);
 }

@@ -127,8 +127,8 @@ static void take_line(struct kwm_delivery *d, const struct kwm_sample *sample)
 
 static void begin_select(struct kwm_delivery *d)
 {
+    d->config.reader->skip_crc = false;
     kwm_reader_seek(d->config.reader, d->base);
-    kwm_reader_mark(d->config.reader, &d->at_base);
     d->end = d->base;
     d->base_sector = 0;
     d->is_select_begun = true;
@@ -153,7 +153,11 @@ bool delivery_select(struct kwm_delivery *d)
     unsigned budget = KWM_DELIVERY_RECORDS_MAX;
     struct kwm_sample sample;
     kwm_reader_seek(reader, d->end);
-    while (kwm_reader_next(reader, &sample, &budget) == 1) {
+    for (kwm_reader_mark(reader, &d->at_end); kwm_reader_next(reader, &sample, &budget) == 1;
+         kwm_reader_mark(reader, &d->at_end)) {
+        if (d->line_count == 0) {
+            d->at_base = d->at_end; /* just before the sample */
+        }
         if (d->base_sector == 0) {
             d->base_sector = reader->sector_seq;
         }

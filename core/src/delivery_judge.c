@@ -167,6 +167,9 @@ static void refuse(struct kwm_delivery *d, const struct kwm_batch_line *line, en
     delivery_count(d, line->stream, fate);
     struct kwm_sample sample;
     unsigned budget = UINT16_MAX;
+    if (d->config.reader->seq_next > seq) {
+        kwm_reader_return(d->config.reader, &d->at_base);
+    }
     kwm_reader_seek(d->config.reader, seq);
     if (kwm_reader_next(d->config.reader, &sample, &budget) == 1 && sample.seq == seq) {
         const int len = delivery_encode(d, &sample, d->config.line, d->config.line_cap);
@@ -370,7 +373,6 @@ static void commit_probe(struct kwm_delivery *d, uint64_t now_ms)
 void delivery_commit(struct kwm_delivery *d, uint64_t now_ms)
 {
     kwm_spool_pin(d->config.spool, d->base);
-    kwm_reader_return(d->config.reader, &d->at_base);
     switch (d->kind) {
     case KWM_BATCH_MAIN:
         commit_main(d, now_ms);
@@ -383,4 +385,5 @@ void delivery_commit(struct kwm_delivery *d, uint64_t now_ms)
         break;
     }
     kwm_spool_pin(d->config.spool, KWM_SEQ_NONE);
+    kwm_reader_return(d->config.reader, &d->at_end); /* where the next batch will begin */
 }

@@ -159,9 +159,21 @@ void kwm_reader_mark(const struct kwm_reader *reader, struct kwm_reader_mark *ma
     };
 }
 
+/** Whether the declarations before a mark are at hand: another sector may have been read meanwhile, and
+ *  this one anew, but not as far. */
+static bool has_locals(const struct kwm_reader *reader, const struct kwm_reader_mark *mark)
+{
+    for (unsigned i = 0; i < mark->local_count; i++) {
+        if (reader->locals[i].sector_seq != mark->sector_seq) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void kwm_reader_return(struct kwm_reader *reader, const struct kwm_reader_mark *mark)
 {
-    if (!is_alive(reader) || reader->sector_seq != mark->sector_seq) {
+    if (!is_alive(reader) || reader->sector_seq != mark->sector_seq || !has_locals(reader, mark)) {
         reader->sector_seq = 0;
         kwm_reader_seek(reader, mark->seq_next);
         return;

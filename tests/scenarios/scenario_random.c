@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Goal:   whatever goes wrong in whatever order, the accounts add up at every moment, no row is changed, and
+ * Goal:   whatever goes wrong in whatever order, the accounts add up at every moment, no row is
+ *         changed, and
  *         everything is delivered once the faults are over.
  * Method: six virtual hours a seed with a random fault at random times, more than half of the time;
  *         KWM_RUNS seeds from KWM_SEED on. A failing seed is printed.

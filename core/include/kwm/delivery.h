@@ -136,7 +136,8 @@ struct kwm_delivery {
     uint16_t judge_at;                                /**< next line that gets a piece */
     uint16_t send_at;                                 /**< next line that goes out */
     bool is_body_begun;                               /**< a line of the request's body went out */
-    struct kwm_reader_mark at_base;
+    struct kwm_reader_mark at_base;                   /**< just before its first line */
+    struct kwm_reader_mark at_end;                    /**< behind its last one */
     uint8_t reason_next;
 };
 
