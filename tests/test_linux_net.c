@@ -385,7 +385,7 @@ static int make_socket(const char *text, uint16_t port)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_in addr;
+    struct sockaddr_in addr = {.sin_port = 0};
     socklen_t len = sizeof(addr);
     assert_int_equal(getsockname(fd, (struct sockaddr *)(void *)&addr, &len), 0);
     return ntohs(addr.sin_port);
@@ -460,7 +460,7 @@ static void test_second_address_after_delay(void **state)
     assert_int_equal(poll_at(start_ms + 250, 2000), 1);
     assert_int_equal(descriptors(), before + 1); /* the loser is closed */
     assert_int_equal(tcp.attempt_count, 2);
-    struct sockaddr_in addr;
+    struct sockaddr_in addr = {.sin_port = 0};
     socklen_t len = sizeof(addr);
     assert_int_equal(getpeername(tcp.fd, (struct sockaddr *)(void *)&addr, &len), 0);
     assert_int_equal(ntohl(addr.sin_addr.s_addr), 0x7f000002);

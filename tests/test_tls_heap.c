@@ -110,10 +110,24 @@ static void test_limits(void **state)
     expect_assert_failure(tls_heap_init(memory, 1024));
     mbedtls_free(one);
     expect_assert_failure(mbedtls_free(one));
-    expect_assert_failure(tls_heap_init(memory + 4, 1024));
     expect_assert_failure(tls_heap_init(memory, 1000));
     int elsewhere = 0;
     expect_assert_failure(mbedtls_free(&elsewhere));
+}
+
+static void test_odd_address(void **state)
+{
+    (void)state;
+    memset(memory, 0xa5, sizeof(memory));
+    tls_heap_init(memory + 3, 1024);
+    assert_int_equal(tls_heap_len(), (1024 - (HEADER_LEN - 3)) / HEADER_LEN * HEADER_LEN);
+    uint8_t *all = mbedtls_calloc(1, tls_heap_len() - HEADER_LEN);
+    assert_non_null(all);
+    assert_int_equal((uintptr_t)all % HEADER_LEN, 0);
+    assert_true(all + tls_heap_len() - HEADER_LEN <= memory + 3 + 1024);
+    assert_true(is_all(memory, 3, 0xa5));
+    assert_true(is_all(memory + 3 + 1024, GUARD_LEN, 0xa5));
+    mbedtls_free(all);
 }
 
 /** The smallest hole that fits is taken, so that the large one stays for what is large. */
@@ -138,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_odd_address),
         cmocka_unit_test(test_best_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,18 +141,18 @@ static void test_period(void **state)
     (void)state;
     static const struct {
         enum hal_wall_state state;
-        int64_t unix_ms;
         uint32_t expected;
+        int64_t unix_ms;
     } rows[] = {
         /* valid from 1000 s to 2000 s */
-        {HAL_WALL_SET, 999999, MBEDTLS_X509_BADCERT_FUTURE},
-        {HAL_WALL_SET, 1000000, 0},
-        {HAL_WALL_SET, 2000999, 0},
-        {HAL_WALL_SET, 2001000, MBEDTLS_X509_BADCERT_EXPIRED},
+        {HAL_WALL_SET, MBEDTLS_X509_BADCERT_FUTURE, 999999},
+        {HAL_WALL_SET, 0, 1000000},
+        {HAL_WALL_SET, 0, 2000999},
+        {HAL_WALL_SET, MBEDTLS_X509_BADCERT_EXPIRED, 2001000},
         {HAL_WALL_FLOOR, 0, 0},
-        {HAL_WALL_FLOOR, 2000999, 0},
-        {HAL_WALL_FLOOR, 2001000, MBEDTLS_X509_BADCERT_EXPIRED},
-        {HAL_WALL_UNKNOWN, 2001000, 0},
+        {HAL_WALL_FLOOR, 0, 2000999},
+        {HAL_WALL_FLOOR, MBEDTLS_X509_BADCERT_EXPIRED, 2001000},
+        {HAL_WALL_UNKNOWN, 0, 2001000},
         {HAL_WALL_UNKNOWN, 0, 0},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -418,6 +418,13 @@ static void test_insecure(void **state)
     struct tls_config config = config_of(NULL);
     config.insecure_skip_verify = true;
     init(&config);
+    const struct tls_config with_ca = {
+        .ca_pem = text_of("ca.pem"),
+        .ca_name = "tls_ca",
+        .insecure_skip_verify = true,
+        .wall = config.wall,
+        .entropy = config.entropy,
+    };
     assert_int_equal(connect_to("localhost", "expired"), 1);
     assert_false(tls.net.info.is_secure);
     assert_string_equal(
@@ -432,10 +439,21 @@ static void test_insecure(void **state)
     assert_string_equal(tls.net.detail,
                         "the server's certificate is not checked (insecure_skip_verify)");
     hal_net_close(&tls.net);
+    assert_int_equal(tls_net_configure(&tls, &with_ca), KWM_OK);
+    assert_int_equal(connect_to("localhost", "expired"), 1);
+    assert_int_equal(tls.net.info.full_handshakes, 2);
+    assert_string_equal(
+        tls.net.detail,
+        "the server's certificate is not checked (insecure_skip_verify); it would be "
+        "refused: certificate of \"O=KWDB, CN=node\" expired on 2026-01-31, it is "
+        "2026-11-24");
+    hal_net_close(&tls.net);
+    assert_int_equal(connect_to("localhost", "elsewhere"), 1);
+    hal_net_close(&tls.net);
+    config = with_ca;
     config.insecure_skip_verify = false;
-    config.ca_pem = text_of("ca.pem");
     assert_int_equal(tls_net_configure(&tls, &config), KWM_OK);
-    assert_int_equal(connect_to("localhost", "expired"), KWM_ERR_VERIFY);
+    assert_int_equal(connect_to("localhost", "elsewhere"), KWM_ERR_VERIFY);
     tls_net_free(&tls);
 }
 

@@ -14,21 +14,16 @@ static void drop(struct linux_poll_set *set, size_t index)
 void linux_poll_set_want(struct linux_poll_set *set, int fd, unsigned events)
 {
     KWM_ASSERT(fd >= 0);
-    short wanted = 0;
-    if ((events & LINUX_POLL_READ) != 0) {
-        wanted |= POLLIN;
-    }
-    if ((events & LINUX_POLL_WRITE) != 0) {
-        wanted |= POLLOUT;
-    }
+    const int wanted = ((events & LINUX_POLL_READ) != 0 ? POLLIN : 0) |
+                       ((events & LINUX_POLL_WRITE) != 0 ? POLLOUT : 0);
     for (size_t i = 0; i < set->count; i++) {
         if (set->fds[i].fd == fd) {
-            set->fds[i].events |= wanted;
+            set->fds[i].events = (short)(set->fds[i].events | wanted);
             return;
         }
     }
     KWM_ASSERT(set->count < LINUX_POLL_MAX);
-    set->fds[set->count] = (struct pollfd){.fd = fd, .events = wanted};
+    set->fds[set->count] = (struct pollfd){.fd = fd, .events = (short)wanted};
     set->count++;
 }
 

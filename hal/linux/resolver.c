@@ -11,7 +11,7 @@
 #include "hal/assert.h"
 
 /** For name service modules: nss-resolve, mdns and ldap put buffers of some 10 K on the stack. */
-#define STACK_LEN (256U * 1024U)
+#define STACK_LEN ((size_t)256 * 1024)
 
 void linux_resolver_init(struct linux_resolver *resolver, struct linux_poll_set *poll_set)
 {

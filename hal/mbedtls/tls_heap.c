@@ -174,11 +174,11 @@ static void heap_free(void *data)
 void tls_heap_init(void *buf, size_t len)
 {
     KWM_ASSERT(heap.used == 0);
-    KWM_ASSERT((uintptr_t)buf % ALIGN == 0);
     KWM_ASSERT(len >= ARENA_LEN_MIN);
-    const size_t usable_len = len / ALIGN * ALIGN;
+    const size_t skipped_len = (ALIGN - (uintptr_t)buf % ALIGN) % ALIGN;
+    const size_t usable_len = (len - skipped_len) / ALIGN * ALIGN;
     memset(&heap, 0, sizeof(heap));
-    heap.start = buf;
+    heap.start = (uint8_t *)buf + skipped_len;
     heap.end = heap.start + usable_len;
     struct block *all = at(heap.start);
     all->prev_len = 0;

@@ -20,9 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Give Mbed TLS its memory. Once, before any other call into it, unless nothing is in use any
- *  more.
- *  @param buf aligned for any type (asserted), at least 1 KiB. */
+/** Give Mbed TLS its memory: before any other call into it, again only when none of it is in use.
+ *  @param len at least 1 KiB (asserted); a few bytes may go to alignment. */
 void tls_heap_init(void *buf, size_t len);
 
 /** @return bytes of the arena. */

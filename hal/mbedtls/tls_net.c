@@ -62,10 +62,6 @@ static struct tls_net *random_owner;
 
 psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *context,
                                              uint8_t *output, size_t output_size,
-                                             size_t *output_length);
-
-psa_status_t mbedtls_psa_external_get_random(mbedtls_psa_external_random_context_t *context,
-                                             uint8_t *output, size_t output_size,
                                              size_t *output_length)
 {
     (void)context;
@@ -825,9 +821,6 @@ static int check(struct tls_net *self, const struct tls_config *config, struct t
 static void install(struct tls_net *self, const struct tls_config *config,
                     const struct tls_credentials *credentials, const mbedtls_ssl_config *ssl_config)
 {
-    if (memcmp(self->credentials.digest, credentials->digest, TLS_DIGEST_LEN) != 0) {
-        drop_session(self);
-    }
     mbedtls_ssl_config_free(&self->ssl_config);
     tls_credentials_free(&self->credentials);
     self->ssl_config = *ssl_config;

@@ -10,8 +10,7 @@
  *
  * Sessions are resumed over reconnects (tickets of TLS 1.2 and 1.3, session IDs): the last one is
  * kept in RAM for the peer it came from. It is not used any more once the trust configuration
- * changed, the peer is another one, the certificate's period is over, or a handshake with it
- * failed.
+ * changed, the peer is another one, the certificate's time is over, or a handshake with it failed.
  *
  * send() takes what it could encrypt: a record that the wrapped net did not take at once waits in
  * the TLS output buffer and goes out with the next send() or recv(). So a caller need not repeat a
@@ -104,8 +103,7 @@ KWM_NODISCARD int tls_net_init(struct tls_net *self, struct hal_net *lower,
                                const struct tls_config *config);
 
 /**
- * Take a new configuration, between connections; what is resumable stays so if nothing that matters
- * has changed.
+ * Take a new configuration, between connections; sessions stay good unless trust has changed.
  * @return KWM_OK; else the old configuration stays, net.detail has the sentence, and it is
  *         KWM_ERR_INVAL (no root, unreadable PEM, key that does not fit), KWM_ERR_NOSPC (heap),
  *         KWM_ERR_IO (no random numbers, which a client key needs) or KWM_ERR_STATE (not closed).

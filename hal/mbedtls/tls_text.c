@@ -25,7 +25,7 @@ void tls_text_add_bytes(struct tls_text *text, const uint8_t *bytes, size_t len)
             return;
         }
         const bool is_printable = bytes[i] >= ' ' && bytes[i] <= '~';
-        text->out[text->len] = is_printable ? (char)bytes[i] : '?';
+        text->out[text->len] = (char)(is_printable ? bytes[i] : (uint8_t)'?');
         text->len++;
         text->out[text->len] = '\0';
     }

@@ -29,7 +29,7 @@ static uint64_t deadline(const struct conformance_net *subject)
 static void wait_a_little(const struct conformance_net *subject, uint64_t deadline_ms)
 {
     assert_true(subject->now_ms(subject->ctx) < deadline_ms);
-    subject->idle(subject->ctx);
+    subject->idle(subject->ctx, CONFORMANCE_IDLE_MS);
 }
 
 /** @return what poll() ends with. */
@@ -236,7 +236,7 @@ static void case_never_completes(const struct conformance_net *subject)
     const uint64_t end_ms = subject->now_ms(subject->ctx) + 700;
     while (subject->now_ms(subject->ctx) < end_ms) {
         assert_int_equal(hal_net_poll(subject->net, subject->now_ms(subject->ctx)), 0);
-        subject->idle(subject->ctx);
+        subject->idle(subject->ctx, 50);
     }
     hal_net_close(subject->net);
     connect_served(subject);

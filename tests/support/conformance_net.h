@@ -14,6 +14,8 @@
 
 #include "hal/net.h"
 
+#define CONFORMANCE_IDLE_MS 10000U
+
 enum conformance_situation {
     CONFORMANCE_SERVED,  /**< a peer that obeys */
     CONFORMANCE_REFUSED, /**< nobody is there, and that is said at once */
@@ -27,8 +29,9 @@ struct conformance_net {
     /** Prepare what the next open() meets. @return the peer to open, or NULL if there is no such
      *  situation for this implementation. */
     const struct hal_net_peer *(*arrange)(void *ctx, enum conformance_situation situation);
-    /** Let time pass until something may have happened; a second at most. */
-    void (*idle)(void *ctx);
+    /** Let time pass until something may have happened, at most ms milliseconds. After a 0 of the
+     *  net ms is CONFORMANCE_IDLE_MS, and a hook may complain if all of it passes. */
+    void (*idle)(void *ctx, unsigned ms);
     uint64_t (*now_ms)(void *ctx);
     void *ctx;
 };

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,8 +14,6 @@
 #ifndef KWM_TESTS_DIR
 #define KWM_TESTS_DIR "tests"
 #endif
-
-extern char **environ;
 
 /** posix_spawnp() takes what it does not change as changeable. */
 static pid_t spawn(const char *const argv[], const posix_spawn_file_actions_t *actions)
@@ -37,10 +36,14 @@ static void read_ports(struct peer *peer, int fd)
     char line[128];
     assert_non_null(file);
     while (fgets(line, sizeof(line), file) != NULL && strcmp(line, "ready\n") != 0) {
-        unsigned port = 0;
+        char *port = strchr(line, ' ');
         assert_true(peer->count < PEER_PORTS_MAX);
-        assert_int_equal(sscanf(line, "%31s %u", peer->ports[peer->count].name, &port), 2);
-        peer->ports[peer->count].port = (uint16_t)port;
+        assert_non_null(port);
+        *port = '\0';
+        const size_t len = (size_t)(port - line);
+        assert_true(len < sizeof(peer->ports[0].name));
+        memcpy(peer->ports[peer->count].name, line, len + 1);
+        peer->ports[peer->count].port = (uint16_t)strtoul(port + 1, NULL, 10);
         peer->count++;
     }
     assert_string_equal(line, "ready\n");

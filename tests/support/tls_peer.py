@@ -63,15 +63,19 @@ def read_line(stream):
     return line.decode("ascii").split()
 
 
-def read_exactly(stream, length, pause):
-    data = b""
+def read_slowly(stream, length):
+    """Nothing at first, so that the sender's buffers fill, then in gulps."""
+    data = bytearray()
+    gulp_end = 0
     while len(data) < length:
+        if len(data) >= gulp_end:
+            time.sleep(0.02)
+            gulp_end += 1000000
         part = stream.recv(min(CHUNK, length - len(data)))
         if not part:
-            return data
+            break
         data += part
-        time.sleep(pause)
-    return data
+    return bytes(data)
 
 
 def send(stream, data, chunk):
@@ -117,7 +121,7 @@ def obey(stream, raw_fd, names, chunk):
             stream.sendall(pattern_of(number))
         elif verb == "count":
             time.sleep(0.2)
-            data = read_exactly(stream, number, 0.001)
+            data = read_slowly(stream, number)
             stream.sendall(b"ok\n" if data == pattern_of(number) else b"bad\n")
         elif verb == "info":
             stream.sendall(describe(stream, names).encode())
