@@ -198,8 +198,9 @@ static uint64_t next_probe(const struct kwm_delivery *d)
     return next;
 }
 
-/** A measurement that has caught up goes with the cursor again. One that is ahead of it (the cursor was
- *  moved to where it is by samples that made room, and then a probe was stored) waits for it. */
+/** A measurement that has caught up goes with the cursor again. One that is ahead of it (the cursor
+ *  was moved to where it is by samples that made room, and then a probe was stored) waits for it.
+ *  */
 static void rejoin(struct kwm_delivery *d)
 {
     for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {

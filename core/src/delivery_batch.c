@@ -246,7 +246,7 @@ int delivery_body_read(void *ctx, uint8_t *out, size_t cap)
             out[len++] = '\n';
         }
         d->is_body_begun = true;
-        const int got = write_line(d, line, out + len, line->len);
+        const int got = write_line(d, line, out + len, cap - len);
         if (got < 0) {
             return got;
         }

@@ -100,8 +100,8 @@ void delivery_doubt(struct kwm_delivery *d, struct kwm_range range)
     }
 }
 
-/** Whether a line may be stored, by what the server last said or by an earlier request without a verdict
- *  (the table may have changed since). */
+/** Whether a line may be stored, by what the server last said or by an earlier request without a
+ *  verdict (the table may have changed since). */
 static bool is_maybe_stored(const struct kwm_batch_line *line)
 {
     const bool is_surely_not =

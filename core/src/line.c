@@ -24,8 +24,8 @@
 #define LONG_FLAG 0x80U
 #define BLOCK_LEN 16U
 
-/* What a key and a value in short form may write, beyond the key's own length: a sign, too. */
-#define SHORT_ROOM (BLOCK_LEN + 1U + NUMBER_SHORT_ROOM)
+/* What an int, a number with a point or the last block of a key may write behind the key. */
+#define NUMBER_ROOM 24U
 
 #define STAMP_MS_MIN 1000000000000 /* the first one of 13 digits */
 #define STAMP_MS_MAX 9999999999999
@@ -36,10 +36,13 @@
 #define RARELY __attribute__((noinline, cold))
 
 _Static_assert(KWM_LINE_TEMPLATE_LEN_MAX <= UINT16_MAX, "lengths of the head");
+_Static_assert(NUMBER_ROOM >= KWM_NUMBER_INT_LEN_MAX + 1U && NUMBER_ROOM >= BLOCK_LEN &&
+                   NUMBER_ROOM >= KWM_NUMBER_FIXED_LEN_MAX && NUMBER_ROOM >= NUMBER_SHORT_ROOM,
+               "what is written without a look at the capacity fits");
 _Static_assert(sizeof(struct number_form) == 2 && _Alignof(struct number_form) == 1,
                "a form can be read where it is in a template");
 _Static_assert(offsetof(struct hal_value, kind) == 0 && offsetof(struct hal_value, scale) == 1,
-               "is_declared() compares both at once");
+               "is_same_kind() compares both at once");
 
 /* ---------------------------------------------------------------------- text */
 
@@ -84,9 +87,10 @@ static void set_u16(struct sink *sink, size_t off, size_t value)
 
 static void put_bytes(struct sink *sink, const char *bytes, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        put(sink, bytes[i]);
+    if (sink->len < sink->cap && len <= sink->cap - sink->len) {
+        memcpy(sink->out + sink->len, bytes, len);
     }
+    sink->len += len;
 }
 
 static bool is_control(char c)
@@ -411,7 +415,7 @@ static int put_fields(struct sink *sink, enum kwm_dialect dialect, const struct 
         end_blocks(sink, key_off);
     }
     put(sink, '\0');
-    set_u16(sink, 4, key_len_max + SHORT_ROOM);
+    set_u16(sink, 4, key_len_max + NUMBER_ROOM);
     return KWM_OK;
 }
 
@@ -512,19 +516,19 @@ static void put_string(struct sink *sink, char quote, const struct hal_value *va
     put(sink, quote);
 }
 
-/** What has no short form, or no room to spare for it, or is absent. A value is there if it is of the
- *  declared kind and scale. @return the byte behind it (p if it is absent), NULL if it does not
- *  fit. */
-static RARELY char *put_long_field(char *p, const char *end, const uint8_t *field,
-                                   const struct hal_value *value, struct kwm_line_losses *losses)
+/** Add what has no short form, or no room to spare for it, or is absent. A value is there if it is
+ *  of the declared kind and scale. @return the offset behind it (off if it is absent), 0 if it does
+ *  not fit. */
+static RARELY size_t put_long_field(char *out, size_t cap, size_t off, const uint8_t *field,
+                                    const struct hal_value *value, struct kwm_line_losses *losses)
 {
     char text[KWM_NUMBER_DOUBLE_LEN_MAX];
-    struct sink sink = {.out = p, .cap = (size_t)(end - p)};
+    struct sink sink = {.out = out, .cap = cap, .len = off};
     const char *const key = (const char *)field + FIELD_HEAD_LEN;
     const size_t key_len = get_u16(field + 4);
     if (value->kind != (field[0] & ~LONG_FLAG) || value->scale != field[1] ||
         (value->kind == HAL_KIND_DOUBLE && !is_finite(value->d))) {
-        return p;
+        return off;
     }
     put_bytes(&sink, key, key_len);
     if (value->kind == HAL_KIND_STRING) {
@@ -533,30 +537,19 @@ static RARELY char *put_long_field(char *p, const char *end, const uint8_t *fiel
         put_bytes(&sink, text, put_scalar(text, value, losses));
     }
     losses->replaced += sink.replaced;
-    return sink.len <= sink.cap ? p + sink.len : NULL;
+    return sink.len <= cap ? sink.len : 0;
 }
 
-/** Copy in whole blocks. @return the byte behind the len bytes. */
-NUMBER_INLINE char *copy_blocks(char *p, const uint8_t *from, size_t len)
+/** Copy in whole blocks; most texts are one. */
+NUMBER_INLINE void copy_blocks(char *out, const uint8_t *from, size_t len)
 {
-    memcpy(p, from, BLOCK_LEN);
+    memcpy(out, from, BLOCK_LEN);
     if (len <= BLOCK_LEN) {
-        return p + len;
+        return;
     }
     for (size_t off = BLOCK_LEN; off < len; off += BLOCK_LEN) {
-        memcpy(p + off, from + off, BLOCK_LEN);
+        memcpy(out + off, from + off, BLOCK_LEN);
     }
-    return p + len;
-}
-
-/** With as little room as it needs. @return the byte behind it. */
-NUMBER_INLINE char *copy_prefix(char *out, size_t cap, const uint8_t *prefix, size_t len)
-{
-    if (cap - len >= BLOCK_LEN) {
-        return copy_blocks(out, prefix, len);
-    }
-    memcpy(out, prefix, len);
-    return out + len;
 }
 
 /** Whether the value is of the kind and scale that the field's first two bytes say. */
@@ -569,103 +562,98 @@ NUMBER_INLINE bool is_same_kind(const uint8_t *field, const struct hal_value *va
     return given == declared;
 }
 
-/** @return the byte behind it, NULL if there is no short form of the number. */
-NUMBER_INLINE char *put_short_field(char *p, const uint8_t *field, size_t key_len, int64_t number)
+/** Add all fields that are present, each with its comma. @param off not 0. @return the offset
+ *  behind them, 0 if they do not fit. */
+NUMBER_INLINE size_t put_values(char *out, size_t cap, size_t off, const uint8_t *field,
+                                size_t room, const struct hal_value *value,
+                                struct kwm_line_losses *losses)
 {
-    uint64_t magnitude = (uint64_t)number;
-    p = copy_blocks(p, field + FIELD_HEAD_LEN, key_len);
-    if (number < 0) {
-        magnitude = 0U - magnitude;
-        *p++ = '-';
-    }
-    if (magnitude >= NUMBER_E8) {
-        return NULL;
-    }
-    return number_put_short(p, (uint32_t)magnitude, (const struct number_form *)(field + 2));
-}
-
-/** All fields that are present, each with its comma. @return the byte behind, NULL if they do not
- *  fit. */
-NUMBER_INLINE char *put_values(char *p, const char *end, const uint8_t *field, size_t room,
-                               const struct hal_value *value, struct kwm_line_losses *losses)
-{
+    /* Up to here there is room for any number. */
+    const ptrdiff_t off_max = (ptrdiff_t)cap - (ptrdiff_t)room;
     while (field[0] != 0) {
-        char *const begin = p;
         const size_t key_len = get_u16(field + 4);
-        p = NULL;
-        if (is_same_kind(field, value) && (size_t)(end - begin) >= room) {
-            p = put_short_field(begin, field, key_len, value->i);
-        }
-        if (p == NULL) {
-            p = put_long_field(begin, end, field, value, losses);
-            if (p == NULL) {
-                return NULL;
+        if (is_same_kind(field, value) && (ptrdiff_t)off <= off_max) {
+            const uint64_t number = (uint64_t)value->i;
+            copy_blocks(out + off, field + FIELD_HEAD_LEN, key_len);
+            off += key_len;
+            if (number < NUMBER_E8) {
+                off += number_put_short(out + off, (uint32_t)number,
+                                        (const struct number_form *)(field + 2));
+            } else {
+                off += put_scalar(out + off, value, losses);
+            }
+        } else {
+            off = put_long_field(out, cap, off, field, value, losses);
+            if (off == 0) {
+                return 0;
             }
         }
         field += FIELD_HEAD_LEN + key_len;
         value++;
     }
-    return p;
+    return off;
 }
 
-/** ` 1790000000000`. @param p has room for it. */
-NUMBER_INLINE char *put_stamp(char *p, uint64_t stamp_ms)
+/** Add ` 1790000000000`. @return the offset behind it, 0 if it does not fit. */
+NUMBER_INLINE size_t put_stamp(char *out, size_t cap, size_t off, uint64_t stamp_ms)
 {
-    /* Without the lowest 20 bits the quotient is right or one too small. 2^56 / 10^8 = 720575940. */
+    /* Without the lowest 20 bits the quotient is right or one too small. 2^56 / 10^8 =
+     *  720575940. */
     uint32_t high = (uint32_t)((stamp_ms >> 20) * 720575940U >> 36);
     uint32_t low = (uint32_t)(stamp_ms - (uint64_t)high * NUMBER_E8);
+    if (cap - off <= STAMP_LEN) {
+        return 0;
+    }
     if (low >= NUMBER_E8) {
         high++;
         low -= NUMBER_E8;
     }
-    const uint64_t five_digits = number_eight_digits(high) >> 24;
-    *p = ' ';
-    number_put_word(p + 1, five_digits | NUMBER_ASCII_ZEROS);
-    number_put_word(p + 6, number_eight_digits(low) | NUMBER_ASCII_ZEROS);
-    return p + 1U + STAMP_LEN;
+    out[off] = ' ';
+    number_put_word(out + off + 1U, number_eight_digits(high) >> 24 | NUMBER_ASCII_ZEROS);
+    number_put_word(out + off + 6U, number_eight_digits(low) | NUMBER_ASCII_ZEROS);
+    return off + 1U + STAMP_LEN;
 }
 
-/** The same in nanoseconds, of any length. @return the byte behind it, NULL if it does not fit. */
-static RARELY char *put_ns_stamp(char *p, const char *end, int64_t stamp_ms)
+/** The same in nanoseconds, of any length. */
+static RARELY size_t put_ns_stamp(char *out, size_t cap, size_t off, int64_t stamp_ms)
 {
     char text[KWM_NUMBER_INT_LEN_MAX];
-    struct sink sink = {.out = p, .cap = (size_t)(end - p)};
+    struct sink sink = {.out = out, .cap = cap, .len = off};
     put(&sink, ' ');
     put_bytes(&sink, text, kwm_number_int(text, stamp_ms));
     put_bytes(&sink, NS_PER_MS_ZEROS, stamp_ms != 0 ? sizeof(NS_PER_MS_ZEROS) - 1U : 0U);
-    return sink.len <= sink.cap ? p + sink.len : NULL;
+    return sink.len <= cap ? sink.len : 0;
 }
 
 int kwm_line_encode(char *out, size_t cap, const uint8_t *template, const struct hal_value *values,
                     int64_t stamp_ms, struct kwm_line_losses *losses)
 {
     const struct kwm_line_losses before = *losses;
-    const unsigned dialect = template[0];
     const size_t prefix_len = get_u16(template + 2);
-    const char *const end = out + cap;
-    if (!is_stamp_valid(dialect, stamp_ms)) {
+    const uint8_t *const prefix = template + HEAD_LEN;
+    if (!is_stamp_valid(template[0], stamp_ms)) {
         return KWM_ERR_INVAL;
     }
-    if (cap < prefix_len) {
-        return KWM_ERR_NOSPC;
+    if (cap < prefix_len + BLOCK_LEN) {
+        if (cap < prefix_len) {
+            return KWM_ERR_NOSPC;
+        }
+        memcpy(out, prefix, prefix_len);
+    } else {
+        copy_blocks(out, prefix, prefix_len);
     }
-    char *const prefix_end = copy_prefix(out, cap, template + HEAD_LEN, prefix_len);
-    char *p = put_values(prefix_end, end, template + HEAD_LEN + prefix_len, get_u16(template + 4),
-                         values, losses);
-    if (p == prefix_end) {
+    size_t len = put_values(out, cap, prefix_len, prefix + prefix_len, get_u16(template + 4),
+                            values, losses);
+    if (len > prefix_len) {
+        out[prefix_len] = (char)template[1];
+        len = template[0] == KWM_DIALECT_INFLUX ? put_ns_stamp(out, cap, len, stamp_ms)
+                                                : put_stamp(out, cap, len, (uint64_t)stamp_ms);
+    } else if (len == prefix_len) {
         return KWM_ERR_NOENT;
     }
-    if (p != NULL) {
-        *prefix_end = (char)template[1];
-        if (dialect == KWM_DIALECT_INFLUX) {
-            p = put_ns_stamp(p, end, stamp_ms);
-        } else {
-            p = (size_t)(end - p) > STAMP_LEN ? put_stamp(p, (uint64_t)stamp_ms) : NULL;
-        }
-    }
-    if (p == NULL) {
+    if (len == 0) {
         *losses = before;
         return KWM_ERR_NOSPC;
     }
-    return (int)(p - out);
+    return (int)len;
 }

@@ -159,8 +159,8 @@ void kwm_reader_mark(const struct kwm_reader *reader, struct kwm_reader_mark *ma
     };
 }
 
-/** Whether the declarations before a mark are at hand: another sector may have been read meanwhile, and
- *  this one anew, but not as far. */
+/** Whether the declarations before a mark are at hand: another sector may have been read meanwhile,
+ *  and this one anew, but not as far. */
 static bool has_locals(const struct kwm_reader *reader, const struct kwm_reader_mark *mark)
 {
     for (unsigned i = 0; i < mark->local_count; i++) {

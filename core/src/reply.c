@@ -153,6 +153,9 @@ static void find_fault(struct kwm_reply *reply, char c)
 static void feed_body(struct kwm_reply *reply, const uint8_t *data, size_t len)
 {
     reply->body_len += len;
+    if (reply->body.put != NULL) {
+        reply->body.put(reply->body.ctx, data, len);
+    }
     for (size_t i = 0; i < len; i++) {
         if (!reply->json.has_desc) {
             kwm_reply_desc_add(reply, (char)data[i]);

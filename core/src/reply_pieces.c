@@ -340,7 +340,8 @@ void kwm_reply_pieces_init(struct kwm_reply *reply)
     clear_piece(pieces);
 }
 
-/* The way of nearly every byte: the next one of `success;`, but for its last. @return whether it is. */
+/* The way of nearly every byte: the next one of `success;`, but for its last. @return whether it
+ *  is. */
 static bool step_success(struct kwm_reply_pieces *pieces, char c)
 {
     uint8_t *done = &pieces->begin_done[BEGIN_SUCCESS];

@@ -175,6 +175,11 @@ static int take_in(struct kwm_series_table *table, const struct kwm_decl *decl, 
         .decl_len = decl->len,
         .next = table->buckets[hash % KWM_SERIES_BUCKETS],
         .measurement = (uint16_t)measurement,
+        .identity_len = decl->identity_len,
+        .tags_off = (uint16_t)(decl->tags - decl->bytes),
+        .fields_off = (uint16_t)(decl->fields - decl->bytes),
+        .tag_count = decl->tag_count,
+        .field_count = decl->field_count,
         .tick_newest = tick,
     };
     memcpy(table->pool + table->pool_len, decl->bytes, decl->len);
@@ -205,8 +210,17 @@ void kwm_series_decl(const struct kwm_series_table *table, unsigned slot, struct
 {
     const struct kwm_series *series = &table->slots[slot];
     KWM_ASSERT(slot < table->slot_cap && series->generation != 0);
-    const int err = kwm_decl_parse(decl, table->pool + series->decl_off, series->decl_len);
-    KWM_ASSERT(err == KWM_OK);
+    const uint8_t *bytes = table->pool + series->decl_off;
+    *decl = (struct kwm_decl){
+        .bytes = bytes,
+        .len = series->decl_len,
+        .identity_len = series->identity_len,
+        .measurement = {.s = (const char *)bytes + 1, .len = bytes[0]},
+        .tags = bytes + series->tags_off,
+        .fields = bytes + series->fields_off,
+        .tag_count = series->tag_count,
+        .field_count = series->field_count,
+    };
 }
 
 /** Build at the end of the pool, retiring others until it fits. @return length or an error. */

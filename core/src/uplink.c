@@ -462,6 +462,7 @@ static void begin_request(struct kwm_uplink *uplink, uint64_t now_ms)
     if (kind == KIND_MAIN) {
         kwm_reply_init(&uplink->reply, endpoint->dialect, uplink->request.line_count,
                        sink->put != NULL ? sink : NULL);
+        uplink->reply.body = uplink->request.reply_body;
         stage_main(uplink, now_ms);
     } else {
         uplink->is_health_asked = uplink->is_health_asked || kind == KIND_HEALTH;

@@ -3,9 +3,9 @@
  * @file sim/sim_flash.h
  * @brief hal_flash in memory that takes its time, fails on demand, and forgives nothing.
  *
- * What was begun happens when it is over, byte by byte as it was given: bytes that the caller changes
- * meanwhile are seen. Programming what is not erased, off the unit or over the end of a sector, and
- * beginning one operation during another, panic or are refused as the contract says.
+ * What was begun happens when it is over, byte by byte as it was given: bytes that the caller
+ * changes meanwhile are seen. Programming what is not erased, off the unit or over the end of a
+ * sector, and beginning one operation during another, panic or are refused as the contract says.
  *
  * Memory:  the caller's.   Context: one thread.   Bounds: as RAM.
  */

@@ -75,7 +75,8 @@ void kwm_decl_build_tag(struct kwm_decl_builder *builder, const struct kwm_decl_
 void kwm_decl_build_field(struct kwm_decl_builder *builder, const struct kwm_decl_field *field);
 
 /** @return length, KWM_ERR_NOSPC if it did not fit, KWM_ERR_INVAL if a text is empty (a tag value
- *          may be) or over HAL_TEXT_LEN_MAX, or there are too many of something. */
+ *          may be), over HAL_TEXT_LEN_MAX or holds a NUL, a role, kind or scale is none, or there
+ *          are too many of something. What was built parses. */
 KWM_NODISCARD int kwm_decl_build_end(struct kwm_decl_builder *builder);
 
 #endif

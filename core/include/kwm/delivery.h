@@ -105,14 +105,13 @@ struct kwm_delivery {
     struct kwm_delivery_config config;
     struct kwm_totals totals;
     struct kwm_schedule flush;
-    uint64_t cursor;       /**< samples of NORMAL streams below it were counted */
-    uint64_t mark;         /**< samples at or above the cursor and below it are in doubt */
-    uint64_t goal;         /**< the flush goes on until the cursor is here */
-    uint64_t backoff_ms;   /**< nothing is sent before (boot clock) */
-    uint64_t rest_ms;      /**< no catch-up is sent before */
-    uint16_t line_cap_now; /**< lines a request may have, after too large replies */
-    uint8_t failures;      /**< in a row */
-    uint8_t cuts;          /**< cut replies in a row for this batch */
+    uint64_t cursor;              /**< samples of NORMAL streams below it were counted */
+    uint64_t mark;                /**< samples at or above the cursor and below it are in doubt */
+    uint64_t goal;                /**< the flush goes on until the cursor is here */
+    uint64_t backoff_ms, rest_ms; /**< nothing, no catch-up is sent before (boot clock) */
+    uint16_t line_cap_now;        /**< lines a request may have, after too large replies */
+    uint8_t failures;             /**< in a row */
+    uint8_t cuts;                 /**< cut replies in a row for this batch */
     bool was_ever_stored;
     bool is_urgent;  /**< --once and TERM: no rests, flush now */
     bool is_blocked; /**< the last failure was a mistake in credentials, certificate or name */
@@ -133,11 +132,9 @@ struct kwm_delivery {
     uint16_t range_count;
     struct kwm_range ranges[KWM_DELIVERY_RANGES_MAX]; /**< still to be sent; the last one next */
     struct kwm_range range;                           /**< on its way */
-    uint16_t judge_at;                                /**< next line that gets a piece */
-    uint16_t send_at;                                 /**< next line that goes out */
-    bool is_body_begun;                               /**< a line of the request's body went out */
-    struct kwm_reader_mark at_base;                   /**< just before its first line */
-    struct kwm_reader_mark at_end;                    /**< behind its last one */
+    uint16_t judge_at, send_at;             /**< next line that gets a piece, that goes out */
+    bool is_body_begun;                     /**< a line of the request's body went out */
+    struct kwm_reader_mark at_base, at_end; /**< just before its first line, behind its last */
     uint8_t reason_next;
 };
 

@@ -68,7 +68,14 @@ struct kwm_piece_sink {
     void *ctx;
 };
 
+/** Takes the decoded body as it comes, for who wants more of it than struct kwm_reply keeps. */
+struct kwm_body_sink {
+    void (*put)(void *ctx, const uint8_t *data, size_t len);
+    void *ctx;
+};
+
 struct kwm_reply {
+    struct kwm_body_sink body; /**< set after kwm_reply_init(); put may be NULL */
     /* Results: status and headers once the head is complete, the rest at the end. */
     uint16_t status;     /**< 0 until known */
     bool is_json;        /**< Content-Type is application/json and the body was one JSON object */

@@ -40,6 +40,12 @@ struct kwm_series {
     uint16_t template_len; /**< 0: not made yet */
     uint16_t next;         /**< in its chain */
     uint16_t measurement;
+    /* Where things stand in the declaration, which was checked when it was taken in. */
+    uint16_t identity_len;
+    uint16_t tags_off;
+    uint16_t fields_off;
+    uint8_t tag_count;
+    uint8_t field_count;
     /* Kept here for the spool: where it is declared in the head sector. */
     uint32_t sector_seq;
     uint16_t local_id;

@@ -80,6 +80,7 @@ struct kwm_request {
     struct kwm_body_source body; /**< unused when content_len is 0 */
     uint16_t line_count;         /**< for the reply's reading */
     struct kwm_piece_sink pieces;
+    struct kwm_body_sink reply_body; /**< put may be NULL */
 };
 
 enum kwm_uplink_stage {
