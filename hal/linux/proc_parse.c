@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "linux/proc_parse.h"
+
+#include "hal/assert.h"
+
+#define DIGITS_MAX HAL_SCALE_MAX
+#define MANTISSA_MAX INT64_C(100000000000000000) /* a further digit still fits */
+
+bool linux_take_digits(struct linux_cursor *cursor, uint64_t *out)
+{
+    const char *at = cursor->at;
+    uint64_t sum = 0;
+    bool is_fitting = true;
+    for (; at < cursor->end; at++) {
+        const unsigned digit = (unsigned)(unsigned char)*at - '0';
+        if (digit > 9U) {
+            break;
+        }
+        if (sum >= UINT64_MAX / 10U && (sum > UINT64_MAX / 10U || digit > UINT64_MAX % 10U)) {
+            is_fitting = false;
+        }
+        sum = sum * 10U + digit;
+    }
+    const bool has_digit = at > cursor->at;
+    cursor->at = at;
+    *out = sum;
+    return has_digit && is_fitting;
+}
+
+bool linux_take_word(struct linux_cursor *cursor, struct hal_text *out)
+{
+    linux_skip_blanks(cursor);
+    const char *start = cursor->at;
+    while (cursor->at < cursor->end && !linux_is_blank(*cursor->at)) {
+        cursor->at++;
+    }
+    const size_t len = (size_t)(cursor->at - start);
+    if (len == 0 || len > UINT16_MAX) {
+        return false;
+    }
+    *out = (struct hal_text){.s = start, .len = (uint16_t)len};
+    return true;
+}
+
+static unsigned digit_at(const struct linux_cursor *cursor)
+{
+    return cursor->at < cursor->end ? (unsigned)(unsigned char)*cursor->at - '0' : 10U;
+}
+
+/** Digits before the point. @return whether they fit. */
+static bool take_whole(struct linux_cursor *cursor, int64_t *sum)
+{
+    unsigned digit;
+    while ((digit = digit_at(cursor)) <= 9U) {
+        if (__builtin_mul_overflow(*sum, 10, sum) ||
+            __builtin_add_overflow(*sum, (int64_t)digit, sum)) {
+            return false;
+        }
+        cursor->at++;
+    }
+    return true;
+}
+
+static void take_fraction(struct linux_cursor *cursor, struct linux_decimal *out)
+{
+    unsigned digit;
+    while ((digit = digit_at(cursor)) <= 9U) {
+        if (out->digits < DIGITS_MAX && out->mantissa < MANTISSA_MAX) {
+            out->mantissa = out->mantissa * 10 + (int64_t)digit;
+            out->digits++;
+        }
+        cursor->at++;
+    }
+}
+
+bool linux_take_decimal(struct linux_cursor *cursor, struct linux_decimal *out)
+{
+    linux_skip_blanks(cursor);
+    const bool is_negative = linux_take_prefix(cursor, "-", 1);
+    const char *start = cursor->at;
+    *out = (struct linux_decimal){.mantissa = 0};
+    if (!take_whole(cursor, &out->mantissa)) {
+        return false;
+    }
+    bool has_digit = cursor->at > start;
+    if (linux_take_prefix(cursor, ".", 1)) {
+        start = cursor->at;
+        take_fraction(cursor, out);
+        has_digit = has_digit || cursor->at > start;
+    }
+    out->mantissa = is_negative ? -out->mantissa : out->mantissa;
+    return has_digit && (cursor->at == cursor->end || linux_is_blank(*cursor->at));
+}
+
+static void drop_digit(struct linux_decimal *value)
+{
+    const int64_t rest = value->mantissa % 10;
+    value->mantissa /= 10;
+    value->mantissa += rest >= 5 ? 1 : rest <= -5 ? -1 : 0;
+    value->digits--;
+}
+
+bool linux_decimal_rescale(struct linux_decimal *value, uint8_t digits)
+{
+    KWM_ASSERT(digits <= DIGITS_MAX);
+    while (value->digits < digits) {
+        if (__builtin_mul_overflow(value->mantissa, 10, &value->mantissa)) {
+            return false;
+        }
+        value->digits++;
+    }
+    /* All at once, for a half that is made by rounding must not be rounded again. */
+    int64_t power = 1;
+    for (; value->digits > digits; value->digits--) {
+        power *= 10;
+    }
+    const int64_t rest = value->mantissa % power;
+    const int64_t half = power / 2;
+    value->mantissa /= power;
+    if (power > 1) {
+        value->mantissa += rest >= half ? 1 : rest <= -half ? -1 : 0;
+    }
+    return true;
+}
+
+static void drop_zeros(struct linux_decimal *value)
+{
+    while (value->digits > 0 && value->mantissa % 10 == 0) {
+        value->mantissa /= 10;
+        value->digits--;
+    }
+}
+
+bool linux_decimal_add(struct linux_decimal *value, struct linux_decimal other)
+{
+    drop_zeros(value);
+    drop_zeros(&other);
+    const uint8_t digits = value->digits > other.digits ? value->digits : other.digits;
+    return linux_decimal_rescale(value, digits) && linux_decimal_rescale(&other, digits) &&
+           !__builtin_add_overflow(value->mantissa, other.mantissa, &value->mantissa);
+}
+
+bool linux_decimal_multiply(struct linux_decimal *value, struct linux_decimal other)
+{
+    int64_t product;
+    drop_zeros(value);
+    drop_zeros(&other);
+    while (__builtin_mul_overflow(value->mantissa, other.mantissa, &product) ||
+           value->digits + other.digits > (int)DIGITS_MAX) {
+        struct linux_decimal *longer = value->digits > other.digits ? value : &other;
+        if (longer->digits == 0) {
+            return false;
+        }
+        drop_digit(longer);
+    }
+    value->mantissa = product;
+    value->digits = (uint8_t)(value->digits + other.digits);
+    return true;
+}
+
+void linux_decimal_shift(struct linux_decimal *value, uint8_t digits)
+{
+    KWM_ASSERT(digits <= DIGITS_MAX);
+    drop_zeros(value);
+    value->digits = (uint8_t)(value->digits + digits);
+    if (value->digits > DIGITS_MAX) {
+        (void)linux_decimal_rescale(value, DIGITS_MAX); /* fewer digits always fit */
+    }
+}
+
+size_t linux_format_uint(char *out, uint64_t number)
+{
+    char reversed[20];
+    size_t len = 0;
+    do {
+        reversed[len++] = (char)('0' + number % 10U);
+        number /= 10U;
+    } while (number > 0);
+    for (size_t i = 0; i < len; i++) {
+        out[i] = reversed[len - 1 - i];
+    }
+    return len;
+}
