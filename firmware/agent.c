@@ -9,6 +9,7 @@
 
 #define READING_MS_MAX 10000U
 #define REST_TIMES 2U
+#define FLASH_POLL_MS 10U
 
 static void on_drop(void *ctx, uint64_t seq, unsigned measurement)
 {
@@ -124,9 +125,15 @@ static int init_spool(struct agent *agent)
         .measurement_cap = memory->measurement_cap,
     };
     kwm_series_init(&agent->series, agent->config->output.dialect);
-    agent->reader = (struct kwm_reader){.locals = memory->locals, .local_cap = memory->local_cap};
+    KWM_ASSERT(memory->scratch != NULL || (agent->services.flash->mapped != NULL &&
+                                           agent->services.flash->geometry.prog_len == 1));
+    agent->reader = (struct kwm_reader){
+        .locals = memory->locals, .local_cap = memory->local_cap, .scratch = memory->scratch};
     agent->dropper = (struct kwm_reader){.locals = memory->locals + memory->local_cap,
                                          .local_cap = memory->local_cap};
+    if (memory->scratch != NULL) {
+        agent->dropper.scratch = memory->scratch + KWM_READER_SCRATCH_LEN;
+    }
     const struct kwm_spool_config config = {
         .flash = agent->services.flash,
         .series = &agent->series,
@@ -246,6 +253,7 @@ static int init_inputs(struct agent *agent, uint64_t now_ms)
 {
     const struct kwm_config *config = agent->config;
     agent_internal_bind(agent);
+    agent->services.release_inputs(agent->services.ctx);
     for (unsigned i = 0; i < config->input_count; i++) {
         const int err = init_input(agent, i);
         if (err != KWM_OK) {
@@ -276,12 +284,19 @@ static void follow_wall(struct agent *agent, uint64_t now_ms)
 {
     const uint32_t boot_id = agent->spool.epochs.boot_id;
     const struct kwm_epoch before = agent->spool.epochs.current;
-    kwm_spool_set_wall(&agent->spool, now_ms, wall_now(agent), KWM_EPOCH_SYSTEM);
+    const bool was_worn = agent->spool.epochs.is_phase_worn;
+    kwm_spool_set_wall(&agent->spool, now_ms, kwm_collector_oldest_ms(&agent->collector, now_ms),
+                       wall_now(agent), KWM_EPOCH_SYSTEM);
     const struct kwm_epoch *after = &agent->spool.epochs.current;
     KWM_ASSERT(agent->spool.epochs.boot_id == boot_id);
     if (before.source != after->source || before.offset_ticks != after->offset_ticks) {
         kwm_collector_realign(&agent->collector, now_ms);
         kwm_delivery_realign(&agent->delivery, now_ms);
+    }
+    if (agent->spool.epochs.is_phase_worn && !was_worn) {
+        const struct kwm_event event = {
+            .code = KWM_EVENT_PHASES_WORN, .name = "", .text = "", .line = ""};
+        agent->services.events.put(agent->services.events.ctx, &event);
     }
 }
 
@@ -295,7 +310,7 @@ int agent_init(struct agent *agent, const struct agent_memory *memory,
     agent->config = config;
     int err = init_spool(agent);
     if (err == KWM_OK) {
-        kwm_spool_set_wall(&agent->spool, now_ms, wall_now(agent), KWM_EPOCH_SYSTEM);
+        kwm_spool_set_wall(&agent->spool, now_ms, now_ms, wall_now(agent), KWM_EPOCH_SYSTEM);
         err = init_uplink(agent);
     }
     if (err == KWM_OK) {
@@ -336,9 +351,12 @@ static void look_at_first_round(struct agent *agent)
 uint64_t agent_step(struct agent *agent, uint64_t now_ms)
 {
     follow_wall(agent, now_ms);
-    const uint64_t wake = kwm_collector_step(&agent->collector, now_ms);
+    uint64_t wake = kwm_collector_step(&agent->collector, now_ms);
     look_at_first_round(agent);
     kwm_spool_step(&agent->spool);
+    if (kwm_spool_is_busy(&agent->spool) && wake > now_ms + FLASH_POLL_MS) {
+        wake = now_ms + FLASH_POLL_MS;
+    }
     const uint64_t next = kwm_delivery_step(&agent->delivery, now_ms);
     return next < wake ? next : wake;
 }

@@ -37,6 +37,8 @@ struct agent_memory {
     size_t pool_cap;
     struct kwm_local *locals; /**< 2 * local_cap of them */
     uint16_t local_cap;
+    /** 2 * KWM_READER_SCRATCH_LEN bytes; NULL only where flash is mapped and takes single bytes. */
+    uint8_t *scratch;
     struct kwm_batch_line *lines;
     uint16_t line_slots;     /**< entries of lines */
     uint16_t line_count_max; /**< lines a request may have on this board */
@@ -61,6 +63,8 @@ struct agent_services {
     uint32_t (*random)(void *ctx);
     void *ctx;
     uint64_t (*memory_peak)(void *ctx); /**< high-water mark of the TLS heap, bytes */
+    /** The sensors made so far are not needed any more: they may be made anew. */
+    void (*release_inputs)(void *ctx);
     const char *identity; /**< unique name of this device: host tag unless configured */
     const char *user_agent;
     struct kwm_event_sink events;

@@ -494,7 +494,7 @@ static bool make_options(struct kwm_config_reader *reader, const struct hal_opti
     const uint16_t count = count_defs(defs);
     struct hal_option *list = kwm_config_arena_alloc(&reader->arena, count * sizeof(*list));
     *options = (struct hal_options){.list = list, .count = list != NULL ? count : 0};
-    for (uint16_t i = 0; i < options->count; i++) {
+    for (uint16_t i = 0; list != NULL && i < count; i++) {
         list[i].def = &defs[i];
     }
     return list != NULL;

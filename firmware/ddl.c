@@ -199,7 +199,7 @@ static int add_sensor_tag(struct build *build, const struct hal_tag_def *def)
     if (err == KWM_OK) {
         const bool is_primary = def->role == HAL_TAG_PRIMARY;
         column->is_sensors = true;
-        column->is_telling = column->is_telling || is_primary;
+        column->is_primary = column->is_primary || is_primary;
         column->source_count = (uint16_t)(column->source_count + (is_primary ? 1U : 0U));
     }
     return err;
@@ -207,7 +207,7 @@ static int add_sensor_tag(struct build *build, const struct hal_tag_def *def)
 
 /** A tag whose value is known: host, or a configured one. */
 static int add_known_tag(struct build *build, struct hal_text key, struct hal_text value,
-                         bool is_telling)
+                         bool is_primary)
 {
     struct kwm_ddl_column *column;
     const int err = add(build, key, true, &column);
@@ -220,7 +220,7 @@ static int add_known_tag(struct build *build, struct hal_text key, struct hal_te
     if (column->value_len < value.len) {
         column->value_len = value.len;
     }
-    column->is_telling = column->is_telling || is_telling || !is_same(column->value, value);
+    column->is_primary = column->is_primary || is_primary || !is_same(column->value, value);
     column->source_count++;
     return KWM_OK;
 }
@@ -239,10 +239,7 @@ static int add_tags(struct build *build, const struct hal_schema *schema)
 {
     const struct kwm_collector_config *config = build->config;
     const struct kwm_input_config *input = &build->input->config;
-    int err = KWM_OK;
-    if (config->host.s != NULL) {
-        err = add_known_tag(build, text_of("host"), config->host, true);
-    }
+    int err = add_known_tag(build, text_of("host"), config->host, true);
     for (uint8_t i = 0; i < schema->tag_count && err == KWM_OK; i++) {
         err = add_sensor_tag(build, &schema->tags[i]);
     }
@@ -291,7 +288,7 @@ static int fail_crowd(const struct build *build, const struct kwm_ddl_column *la
                                    "that KWDB has (");
     unsigned count = 0;
     for (uint16_t i = 0; i < build->table->column_count; i++) {
-        if (build->table->columns[i].is_telling) {
+        if (build->table->columns[i].is_primary) {
             kwm_text_append(build->reason, count > 0 ? ", " : "");
             append_text(build->reason, build->table->columns[i].name);
             count++;
@@ -302,15 +299,15 @@ static int fail_crowd(const struct build *build, const struct kwm_ddl_column *la
     return err;
 }
 
-static int settle_telling(struct build *build)
+static int settle_primary(struct build *build)
 {
     unsigned count = 0;
     for (uint16_t i = 0; i < build->table->column_count; i++) {
         struct kwm_ddl_column *column = &build->table->columns[i];
         column->is_always = column->is_tag && column->source_count == build->source_count;
         /* A configured tag that some inputs have and others have not. */
-        column->is_telling = column->is_telling || (column->value.s != NULL && !column->is_always);
-        if (!column->is_telling) {
+        column->is_primary = column->is_primary || (column->value.s != NULL && !column->is_always);
+        if (!column->is_primary) {
             continue;
         }
         if (!column->is_always) {
@@ -320,20 +317,6 @@ static int settle_telling(struct build *build)
         if (count > KWM_DDL_PRIMARY_MAX) {
             return fail_crowd(build, column);
         }
-        column->is_primary = true;
-    }
-    for (uint16_t i = 0; i < build->table->column_count && build->config->host.s == NULL; i++) {
-        struct kwm_ddl_column *column = &build->table->columns[i];
-        if (column->value.s != NULL && !column->is_primary && count < KWM_DDL_PRIMARY_MAX) {
-            column->is_primary = true;
-            count++;
-        }
-    }
-    if (count == 0) {
-        const int err = begin_reason(build, build->input->config.name);
-        kwm_text_append(build->reason, "its rows carry no tag, and KWDB needs a primary one; take "
-                                       "agent.omit_hostname out, or set a tag in global_tags");
-        return err;
     }
     return KWM_OK;
 }
@@ -407,7 +390,7 @@ static int build_table(struct build *build)
     }
     int err = add_schemas(build);
     if (err == KWM_OK) {
-        err = settle_telling(build);
+        err = settle_primary(build);
     }
     if (err == KWM_OK) {
         err = settle_widths(build);
@@ -419,6 +402,7 @@ int kwm_ddl_next(const struct kwm_collector_config *config, unsigned *cursor,
                  struct kwm_ddl_table *table, struct kwm_text *reason)
 {
     KWM_ASSERT(config != NULL && cursor != NULL && table != NULL && reason != NULL);
+    KWM_ASSERT(config->host.s != NULL);
     while (*cursor < config->input_count * KWM_COLLECT_SCHEMAS_MAX) {
         const unsigned place = *cursor;
         const unsigned schema = place % KWM_COLLECT_SCHEMAS_MAX;

@@ -12,7 +12,7 @@
  * - Primary tags are those that tell the table's rows apart, for KWDB replaces a row by another one
  *   of equal primary tags and time: host, what the sensors call primary, and configured tags that
  *   are not the same in all inputs of the table. Each of them must be in every row, and KWDB takes
- *   four at most. Without a host the configured tags are primary as well, as far as there is room.
+ *   four at most.
  *
  * Memory:  the caller owns the table, which points into the inputs' schemas and the configuration.
  * Context: any.   Bounds: KWM_DDL_COLUMNS_MAX columns and tags of a table; time is quadratic in
@@ -44,8 +44,7 @@ struct kwm_ddl_column {
     uint16_t value_len; /**< tags: bytes of the longest value that the configuration gives; 0: the
                              values are the sensor's */
     bool is_tag;
-    bool is_primary;
-    bool is_telling;   /**< rows are told apart by it: it must be primary */
+    bool is_primary;   /**< rows are told apart by it */
     bool is_always;    /**< tags: every row has it */
     const char *input; /**< the first input that has it, for messages */
 
@@ -63,7 +62,7 @@ struct kwm_ddl_table {
 
 /**
  * Work out the next table.
- * @param config     the agent's collector has it: inputs, global tags, host.
+ * @param config     the agent's collector has it: inputs, global tags, host (there must be one).
  * @param[in,out] cursor 0 to begin.
  * @param[out] table valid with 1.
  * @param reason     with KWM_ERR_INVAL: the input, what is wrong with its table, what to do.

@@ -45,9 +45,18 @@ static const char *err_text(int err)
     }
 }
 
+/** What was said, without the blank that stands for the line end of a server's page. */
 static void append_reason(struct kwm_text *text, const struct kwm_event *event)
 {
-    kwm_text_append(text, event->text[0] != '\0' ? event->text : err_text(event->err));
+    size_t len = strlen(event->text);
+    while (len > 0 && event->text[len - 1U] == ' ') {
+        len--;
+    }
+    if (len > 0) {
+        kwm_text_append_bytes(text, event->text, len);
+    } else {
+        kwm_text_append(text, event->err == KWM_OK ? "the reply is empty" : err_text(event->err));
+    }
 }
 
 static enum hal_log_level failing(const struct report *report, const struct kwm_event *event,
@@ -166,6 +175,16 @@ static enum hal_log_level conflict(const struct kwm_event *event, struct kwm_tex
     return HAL_LOG_ERROR;
 }
 
+static enum hal_log_level replaced(const struct kwm_event *event, struct kwm_text *text)
+{
+    kwm_text_append(text, "rows of ");
+    kwm_text_append(text, event->name);
+    kwm_text_append(text, " hold what the database cannot take: each such character becomes _, and "
+                          "a number over its range the highest; the first such row: ");
+    kwm_text_append_bytes(text, event->line, event->line_len);
+    return HAL_LOG_WARN;
+}
+
 static enum hal_log_level make_text(const struct report *report, const struct kwm_event *event,
                                     struct kwm_text *text)
 {
@@ -184,6 +203,12 @@ static enum hal_log_level make_text(const struct report *report, const struct kw
         return dropped(event, text);
     case KWM_EVENT_CONFLICT:
         return conflict(event, text);
+    case KWM_EVENT_REPLACED:
+        return replaced(event, text);
+    case KWM_EVENT_PHASES_WORN:
+        kwm_text_append(text, "the clock went back over times that were given, for the tenth time: "
+                              "from now on a row may overwrite an earlier one; see the clock");
+        return HAL_LOG_WARN;
     case KWM_EVENT_DELIVERING:
         append_url(report, text, event->endpoint);
         kwm_text_append(text, " takes rows and confirms them");

@@ -85,7 +85,7 @@ struct input_case {
 
 struct ddl_case {
     const char *name;
-    const char *host; /**< NULL: omitted */
+    const char *host;
     const char *tags[TAGS_MAX];
     struct input_case inputs[INPUTS_MAX];
     const char *expected; /**< tables, or reasons behind "! ", each with a line feed */
@@ -123,7 +123,9 @@ static const struct ddl_case cases[] = {
     {"fields that are not wanted have no column, nor has a schema without any",
      "gw",
      {NULL},
-     {{.schemas = {&all_schema}, .left_out = 0x3d}, {.schemas = {&int_schema}, .left_out = 1}},
+     {{.schemas = {&all_schema}, .left_out = 0x3d},
+      {.schemas = {&int_schema}, .left_out = 1},
+      {.schemas = {&disk_schema}, .left_out = 1, .name_override = "every"}},
      "CREATE TABLE every (\n" K "    total INT8\n) TAGS (\n    host VARCHAR(64) NOT NULL\n"
      ") PRIMARY TAGS (host);\n"},
     {"inputs of one measurement are put together",
@@ -156,20 +158,6 @@ static const struct ddl_case cases[] = {
      {{.schemas = {&int_schema}}},
      "CREATE TABLE m (\n" K "    value INT8\n) TAGS (\n    host VARCHAR(128) NOT NULL,\n"
      "    long VARCHAR(128),\n    longer VARCHAR(254)\n) PRIMARY TAGS (host);\n"},
-    {"without a host, configured tags are primary as far as there is room",
-     NULL,
-     {"a=1", "b=2", "c=3", "d=4", "e=5"},
-     {{.schemas = {&disk_schema}, .name_override = "x"}},
-     "CREATE TABLE x (\n" K "    mode VARCHAR(254),\n    value INT8\n) TAGS (\n"
-     "    path VARCHAR(128) NOT NULL,\n    fstype VARCHAR(128),\n    a VARCHAR(64) NOT NULL,\n"
-     "    b VARCHAR(64) NOT NULL,\n    c VARCHAR(64) NOT NULL,\n    d VARCHAR(64),\n"
-     "    e VARCHAR(64)\n) PRIMARY TAGS (path, a, b, c);\n"},
-    {"no tag at all",
-     NULL,
-     {NULL},
-     {{.schemas = {&int_schema}}},
-     "! in0: table m: its rows carry no tag, and KWDB needs a primary one; take "
-     "agent.omit_hostname out, or set a tag in global_tags\n"},
     {"too many primary tags, and the next table all the same",
      "gw",
      {NULL},
@@ -277,7 +265,7 @@ static void make(struct fixture *fixture, const struct ddl_case *c)
         .input_count = count,
         .tags = fixture->tags,
         .tag_count = make_tags(fixture->tags, c->tags, TAGS_MAX),
-        .host = {.s = c->host, .len = c->host != NULL ? (uint16_t)strlen(c->host) : 0},
+        .host = {.s = c->host, .len = (uint16_t)strlen(c->host)},
     };
 }
 

@@ -171,12 +171,10 @@ static void test_broken(void **state)
     } rows[] = {
         {"no measurement", "\0\0\0", 3},
         {"NUL in the measurement", "\1\0\0\0", 4},
-        {"17 tags", "\1m\x11\0", 4},
         {"role 3", "\1m\1\3\1k\1v\0", 9},
         {"empty key", "\1m\1\0\0\1v\0", 8},
         {"NUL in a key", "\1m\1\0\1\0\1v\0", 9},
         {"NUL in a value", "\1m\1\0\1k\1\0\0", 9},
-        {"65 fields", "\1m\0\x41", 4},
         {"kind 0", "\1m\0\1\0\1f", 7},
         {"kind 7", "\1m\0\1\7\1f", 7},
         {"scale of an int", "\1m\0\1\x09\1f", 7},
@@ -221,6 +219,10 @@ static void test_length_max(void **state)
     assert_int_equal(kwm_decl_build_end(&builder), KWM_DECL_LEN_MAX);
     assert_int_equal(parse(&decl, bytes, KWM_DECL_LEN_MAX), KWM_OK);
     walk(&decl);
+    /* The same with the last value a byte longer is refused for its length alone. */
+    bytes[KWM_DECL_LEN_MAX - 1 - strlen(value) - 1]++;
+    bytes[KWM_DECL_LEN_MAX - 1] = 'v';
+    bytes[KWM_DECL_LEN_MAX] = 0;
     assert_int_equal(parse(&decl, bytes, KWM_DECL_LEN_MAX + 1), KWM_ERR_CORRUPT);
     kwm_decl_build(&builder, bytes, sizeof(bytes), text_of("m"));
     for (unsigned i = 0; i < 9; i++) {
@@ -245,6 +247,33 @@ static void test_counts_max(void **state)
             add_field(&builder, HAL_KIND_BOOL, 0, "f");
         }
         assert_int_equal(kwm_decl_build_end(&builder), more ? KWM_ERR_INVAL : 4 + 64 * 3);
+    }
+}
+
+/* As above, but past the builder. */
+static void test_one_more_than_counts_max(void **state)
+{
+    (void)state;
+    for (unsigned more = 0; more <= 1; more++) {
+        struct kwm_decl decl;
+        size_t len = 0;
+        bytes[len++] = 1;
+        bytes[len++] = 'm';
+        bytes[len++] = (uint8_t)(HAL_TAGS_MAX + more);
+        for (unsigned i = 0; i < HAL_TAGS_MAX + more; i++) {
+            memcpy(bytes + len, "\1\1k\1v", 5);
+            len += 5;
+        }
+        bytes[len++] = 0;
+        assert_int_equal(parse(&decl, bytes, len), more ? KWM_ERR_CORRUPT : KWM_OK);
+        bytes[2] = 0;
+        len = 3;
+        bytes[len++] = (uint8_t)(HAL_FIELDS_MAX + more);
+        for (unsigned i = 0; i < HAL_FIELDS_MAX + more; i++) {
+            memcpy(bytes + len, "\5\1f", 3);
+            len += 3;
+        }
+        assert_int_equal(parse(&decl, bytes, len), more ? KWM_ERR_CORRUPT : KWM_OK);
     }
 }
 
@@ -312,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_every_capacity),
         cmocka_unit_test(test_length_max),
         cmocka_unit_test(test_counts_max),
+        cmocka_unit_test(test_one_more_than_counts_max),
         cmocka_unit_test(test_what_cannot_be_built),
         cmocka_unit_test(test_tags_come_before_fields),
     };

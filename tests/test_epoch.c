@@ -40,13 +40,13 @@ static void test_steps(void **state)
         print_message("  %s\n", cases[i].name);
         struct kwm_epochs epochs;
         kwm_epochs_init(&epochs, 3);
-        assert_true(kwm_epochs_update(&epochs, 0, at(0), KWM_EPOCH_SYSTEM));
+        assert_true(kwm_epochs_update(&epochs, 0, 0, at(0), KWM_EPOCH_SYSTEM));
         for (uint64_t tick = 0; tick < 1000; tick += 100) {
             kwm_epochs_given(&epochs, tick);
         }
         kwm_epochs_given(&epochs, 999);
         const bool is_new =
-            kwm_epochs_update(&epochs, 10000, at(cases[i].wall_ms), KWM_EPOCH_SYSTEM);
+            kwm_epochs_update(&epochs, 10000, 10000, at(cases[i].wall_ms), KWM_EPOCH_SYSTEM);
         assert_int_equal(is_new, cases[i].is_new);
         assert_int_equal(kwm_epoch_stamp_ms(&epochs.current, 1000), BASE + cases[i].stamp_ms);
         assert_int_equal(epochs.current.boot_id, 3);
@@ -58,12 +58,12 @@ static void test_no_time_is_no_epoch(void **state)
     (void)state;
     struct kwm_epochs epochs;
     kwm_epochs_init(&epochs, 1);
-    assert_false(kwm_epochs_update(&epochs, 5, (struct hal_wall){.state = HAL_WALL_UNKNOWN},
+    assert_false(kwm_epochs_update(&epochs, 5, 5, (struct hal_wall){.state = HAL_WALL_UNKNOWN},
                                    KWM_EPOCH_SYSTEM));
-    assert_false(
-        kwm_epochs_update(&epochs, 5, (struct hal_wall){HAL_WALL_FLOOR, BASE}, KWM_EPOCH_SYSTEM));
+    assert_false(kwm_epochs_update(&epochs, 5, 5, (struct hal_wall){HAL_WALL_FLOOR, BASE},
+                                   KWM_EPOCH_SYSTEM));
     assert_int_equal(kwm_epochs_wall(&epochs, 5).state, HAL_WALL_UNKNOWN);
-    assert_true(kwm_epochs_update(&epochs, 50, at(1050), KWM_EPOCH_DATE));
+    assert_true(kwm_epochs_update(&epochs, 50, 50, at(1050), KWM_EPOCH_DATE));
     assert_int_equal(kwm_epochs_wall(&epochs, 60).unix_ms, BASE + 1060);
     assert_int_equal(epochs.first.source, KWM_EPOCH_DATE);
 }
@@ -85,7 +85,7 @@ static void test_stamps_stay_apart(void **state)
                 wall_off += (int64_t)(support_random(&random) % 240000) - 120000;
             }
             const uint64_t now_ms = tick * KWM_TICK_MS;
-            (void)kwm_epochs_update(&epochs, now_ms, at((int64_t)now_ms + wall_off),
+            (void)kwm_epochs_update(&epochs, now_ms, now_ms, at((int64_t)now_ms + wall_off),
                                     KWM_EPOCH_SYSTEM);
             kwm_epochs_given(&epochs, tick);
             given[count++] = kwm_epoch_stamp_ms(&epochs.current, tick);

@@ -363,7 +363,7 @@ static void test_names(void **state)
             tag(HAL_TAG_PRIMARY, place == 1 ? name : "key", "v");
             field(place == 2 ? name : "field", an_int(1));
             end();
-            print_message("%s at place %u\n", name, place);
+            print_message("name %zu at place %u\n", i, place);
             assert_int_equal(strcmp(line_of(KWM_DIALECT_KWDB, STAMP_MS, &losses), "INVAL") != 0,
                              rows[i].is_kwdb);
             if (influx != NULL) {

@@ -159,7 +159,7 @@ static void test_ints_and_fixed_at_random(void **state)
 {
     (void)state;
     uint64_t seed = support_seed();
-    const unsigned runs = support_runs(200000);
+    const unsigned runs = support_runs(50000);
     print_message("KWM_SEED=%" PRIu64 "\n", seed);
     for (unsigned i = 0; i < runs; i++) {
         const uint64_t bits = support_random(&seed) % 64;

@@ -10,6 +10,7 @@
 #include "kwm/bytes.h"
 #include "kwm/spool.h"
 #include "ram/ram_flash.h"
+#include "sim/sim_flash.h"
 #include "support.h"
 
 #define SAMPLES_MAX 20000U
@@ -25,6 +26,7 @@ struct model_sample {
 
 static uint8_t bytes[64U * 4096U];
 static struct ram_flash flash;
+static struct sim_flash slow_flash;
 static struct kwm_series slots[SERIES_MAX];
 static struct kwm_measurement measurements[4];
 static uint8_t pool[4096];
@@ -37,22 +39,22 @@ static struct kwm_reader reader, dropper;
 static struct model_sample model[SAMPLES_MAX];
 static uint64_t drops;
 static uint64_t drop_expected;
+static unsigned unreadable; /* told of samples that could not be read */
 
 static void on_drop(void *ctx, uint64_t seq, unsigned measurement)
 {
     (void)ctx;
     assert_int_equal(seq, drop_expected); /* in order, none left out, none twice */
     drop_expected++;
-    assert_true(measurement < table.measurement_count);
+    unreadable += measurement == KWM_SERIES_NONE ? 1U : 0U;
+    assert_true(measurement < table.measurement_count || measurement == KWM_SERIES_NONE);
     model[seq].is_dropped = true;
     drops++;
 }
 
-static void begin(uint32_t sector_len, uint32_t sector_count, uint16_t prog_len)
+static void begin_on(struct hal_flash *medium)
 {
-    assert_true((size_t)sector_len * sector_count <= sizeof(bytes));
     memset(bytes, 0xA5, sizeof(bytes)); /* what was there before must not matter */
-    ram_flash_init(&flash, bytes, sector_len, sector_count, prog_len);
     table = (struct kwm_series_table){.slots = slots,
                                       .measurements = measurements,
                                       .pool = pool,
@@ -62,7 +64,7 @@ static void begin(uint32_t sector_len, uint32_t sector_count, uint16_t prog_len)
     kwm_series_init(&table, KWM_DIALECT_KWDB);
     reader = (struct kwm_reader){.locals = locals[0], .local_cap = 16, .scratch = scratch[0]};
     dropper = (struct kwm_reader){.locals = locals[1], .local_cap = 16, .scratch = scratch[1]};
-    const struct kwm_spool_config config = {.flash = &flash.flash,
+    const struct kwm_spool_config config = {.flash = medium,
                                             .series = &table,
                                             .stage = stage,
                                             .stage_cap = sizeof(stage),
@@ -73,6 +75,23 @@ static void begin(uint32_t sector_len, uint32_t sector_count, uint16_t prog_len)
     memset(model, 0, sizeof(model));
     drops = 0;
     drop_expected = 0;
+    unreadable = 0;
+}
+
+static void begin(uint32_t sector_len, uint32_t sector_count, uint16_t prog_len)
+{
+    assert_true((size_t)sector_len * sector_count <= sizeof(bytes));
+    ram_flash_init(&flash, bytes, sector_len, sector_count, prog_len);
+    begin_on(&flash.flash);
+}
+
+static void begin_slow(uint32_t sector_len, uint32_t sector_count, uint16_t prog_len)
+{
+    const struct hal_flash_geometry geometry = {
+        .sector_len = sector_len, .sector_count = sector_count, .prog_len = prog_len};
+    assert_true((size_t)sector_len * sector_count <= sizeof(bytes));
+    sim_flash_init(&slow_flash, bytes, &geometry);
+    begin_on(&slow_flash.flash);
 }
 
 /** Series n of measurement m<n % 3>: a number and a text. */
@@ -176,6 +195,7 @@ static void test_laps(void **state)
         }
         assert_true(assert_log_from(0) > 20);
         assert_int_equal(drops, spool.seq_first);
+        assert_int_equal(unreadable, 0);
         assert_int_equal(spool.counters.corrupt_sectors, 0);
         assert_int_equal(spool.counters.flash_errors, 0);
     }
@@ -299,16 +319,16 @@ static void test_epochs_date_what_is_under_them(void **state)
     const int64_t base = INT64_C(1790000000000);
     uint64_t seq = 0;
     assert_int_equal(append(0, 100, 0, false, &seq), KWM_OK); /* before the time is known */
-    kwm_spool_set_wall(&spool, 2000, (struct hal_wall){HAL_WALL_SET, base + 2000},
+    kwm_spool_set_wall(&spool, 2000, 2000, (struct hal_wall){HAL_WALL_SET, base + 2000},
                        KWM_EPOCH_SYSTEM);
     assert_int_equal(append(0, 200, 0, false, &seq), KWM_OK);
-    kwm_spool_set_wall(&spool, 3000, (struct hal_wall){HAL_WALL_SET, base + 3400},
+    kwm_spool_set_wall(&spool, 3000, 3000, (struct hal_wall){HAL_WALL_SET, base + 3400},
                        KWM_EPOCH_SYSTEM);
     assert_int_equal(append(0, 300, 0, false, &seq), KWM_OK); /* 400 ms are no step */
-    kwm_spool_set_wall(&spool, 4000, (struct hal_wall){HAL_WALL_SET, base + 9000},
+    kwm_spool_set_wall(&spool, 4000, 4000, (struct hal_wall){HAL_WALL_SET, base + 9000},
                        KWM_EPOCH_SYSTEM);
     assert_int_equal(append(0, 400, 0, false, &seq), KWM_OK); /* forward by 5 s */
-    kwm_spool_set_wall(&spool, 5000, (struct hal_wall){HAL_WALL_SET, base + 5000},
+    kwm_spool_set_wall(&spool, 5000, 5000, (struct hal_wall){HAL_WALL_SET, base + 5000},
                        KWM_EPOCH_SYSTEM);
     assert_int_equal(append(0, 500, 0, false, &seq), KWM_OK); /* back: another phase */
     static const int64_t expected[] = {1000, 2000, 3000, 9000, 5001};
@@ -368,7 +388,7 @@ static void test_golden_image(void **state)
     (void)state;
     begin(512, 4, 1);
     uint64_t seq = 0;
-    kwm_spool_set_wall(&spool, 1000, (struct hal_wall){HAL_WALL_SET, INT64_C(1790000000000)},
+    kwm_spool_set_wall(&spool, 1000, 1000, (struct hal_wall){HAL_WALL_SET, INT64_C(1790000000000)},
                        KWM_EPOCH_SYSTEM);
     assert_int_equal(append(0, 100, 2143, true, &seq), KWM_OK);
     assert_int_equal(append(0, 200, -5, false, &seq), KWM_OK);
@@ -376,6 +396,190 @@ static void test_golden_image(void **state)
     const size_t len = support_read_file("data/spool/golden.bin", (char *)golden, sizeof(golden));
     assert_int_equal(len, spool.off);
     assert_memory_equal(bytes, golden, len);
+}
+
+/** However far ahead, the next sample costs the records of one sector at most. */
+static void test_seeking_ahead_costs_a_sector(void **state)
+{
+    (void)state;
+    begin(1024, 64, 1);
+    uint64_t seq = 0;
+    for (unsigned n = 0; n < 2000; n++) {
+        assert_int_equal(append(n % 5U, n + 1U, n, false, &seq), KWM_OK);
+    }
+    struct kwm_sample sample;
+    for (uint64_t to = 1; to < 2000; to += 111) {
+        unsigned budget = 1024U / 12U + 2U; /* no record of it is under 12 bytes */
+        kwm_reader_seek(&reader, 0);
+        assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+        kwm_reader_seek(&reader, to);
+        assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+        assert_int_equal(sample.seq, to);
+        assert_sample(&sample);
+    }
+}
+
+static int append_long(unsigned name_len)
+{
+    static char name[HAL_TEXT_LEN_MAX];
+    uint8_t decl[1024];
+    struct kwm_decl_builder builder;
+    memset(name, 'x', sizeof(name));
+    kwm_decl_build(&builder, decl, sizeof(decl), (struct hal_text){"m0", 2});
+    for (unsigned i = 0; i < 2; i++) {
+        name[0] = (char)('a' + i);
+        kwm_decl_build_field(
+            &builder, &(struct kwm_decl_field){.name = {name, (uint16_t)name_len}, .kind = 1});
+    }
+    const int len = kwm_decl_build_end(&builder);
+    const int slot = kwm_series_intern(&table, decl, (size_t)len);
+    const struct hal_value values[2] = {{.kind = HAL_KIND_INT, .i = 1},
+                                        {.kind = HAL_KIND_INT, .i = 2}};
+    uint64_t seq = 0;
+    assert_true(slot >= 0);
+    return kwm_spool_append(&spool, (unsigned)slot, 5, values, &seq);
+}
+
+/** What could not be had in an empty sector must not cost what is there. */
+static void test_what_can_never_fit_costs_nothing(void **state)
+{
+    (void)state;
+    begin(512, 4, 1);
+    uint64_t seq = 0;
+    for (unsigned n = 0; n < 30; n++) {
+        assert_int_equal(append(0, n + 1U, n, false, &seq), KWM_OK);
+    }
+    const uint32_t sector_seq = spool.sector_seq;
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(append_long(250), KWM_ERR_NOSPC);
+    }
+    assert_int_equal(spool.sector_seq, sector_seq);
+    assert_int_equal(assert_log_from(0), 30);
+    /* The longest that fits does, whatever is in the head; a byte more does not. */
+    unsigned longest = 100;
+    while (append_long(longest) == KWM_OK) {
+        longest++;
+    }
+    /* 2 * (name and 2) and 5 of the declaration; head, epoch, and what the records may take. */
+    const unsigned taken = KWM_SPOOL_HEADER_LEN + 21U + 2U * (longest - 1U + 2U) + 5U + 7U;
+    assert_in_range(512 - taken, 25 + 2 + 7 + 3, 25 + 2 + 7 + 3 + 2);
+}
+
+/** While flash is behind, what the stage cannot take is refused: the head is not given up for
+ *  it. */
+static void test_a_full_stage_is_no_full_sector(void **state)
+{
+    (void)state;
+    begin_slow(4096, 8, 1);
+    spool.config.stage_cap = 800;
+    uint64_t seq = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        kwm_spool_step(&spool);
+    }
+    slow_flash.script.prog_polls = UINT32_MAX;
+    unsigned taken = 0;
+    while (append(0, taken + 1U, taken, true, &seq) == KWM_OK) {
+        taken++;
+        assert_true(taken < 100);
+    }
+    assert_in_range(taken, 8, 40);
+    assert_int_equal(spool.sector_seq, 1);
+    slow_flash.script.prog_polls = slow_flash.polls + 2U; /* it ends while an append tries */
+    for (unsigned n = 0; n < 30; n++) {
+        taken += append(0, 100U + n, n, true, &seq) == KWM_OK ? 1U : 0U;
+    }
+    assert_int_equal(spool.sector_seq, 1);
+    slow_flash.script.prog_polls = 0;
+    assert_int_equal(assert_log_from(0), taken);
+}
+
+/** An epoch that finds no room is there before the next record all the same. */
+static void test_epoch_waits_for_room(void **state)
+{
+    (void)state;
+    const int64_t base = INT64_C(1790000000000);
+    begin_slow(4096, 8, 1);
+    spool.config.stage_cap = 800;
+    kwm_spool_set_wall(&spool, 0, 0, (struct hal_wall){HAL_WALL_SET, base}, KWM_EPOCH_SYSTEM);
+    kwm_spool_step(&spool);
+    kwm_spool_step(&spool);
+    slow_flash.script.prog_polls = UINT32_MAX;
+    uint64_t seq = 0;
+    unsigned taken = 0;
+    while (append(0, taken + 1U, taken, false, &seq) == KWM_OK) {
+        taken++;
+    }
+    spool.config.stage_cap = spool.stage_len + 10U; /* no room for an epoch either */
+    kwm_spool_set_wall(&spool, 1000, 1000, (struct hal_wall){HAL_WALL_SET, base + 100000},
+                       KWM_EPOCH_SYSTEM);
+    assert_true(spool.is_epoch_due);
+    spool.config.stage_cap = 800;
+    slow_flash.script.prog_polls = 0;
+    kwm_spool_step(&spool);
+    assert_int_equal(append(0, 1000, 0, false, &seq), KWM_OK);
+    assert_int_equal(spool.sector_seq, 1);
+    struct kwm_sample sample;
+    unsigned budget = 1000;
+    kwm_reader_seek(&reader, seq - 1U);
+    assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+    assert_int_equal(sample.stamp_ms, base + (int64_t)taken * 10);
+    assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+    assert_int_equal(sample.stamp_ms, base + 99000 + 10000);
+}
+
+/** A medium that fails costs what was on its way, is counted, and is written on. */
+static void test_flash_that_fails(void **state)
+{
+    static const uint16_t prog_lens[] = {1, 16, 256};
+    (void)state;
+    for (size_t i = 0; i < sizeof(prog_lens) / sizeof(prog_lens[0]); i++) {
+        print_message("  program size %u\n", prog_lens[i]);
+        begin_slow(2048, 6, prog_lens[i]);
+        uint64_t seq = 0;
+        for (unsigned n = 0; n < 3000; n++) {
+            slow_flash.script.fails_prog = n % 101U == 100U;
+            slow_flash.script.fails_erase = n % 7U == 0;
+            for (unsigned tries = 0; append(n % 4U, n + 1U, n, n % 3U == 0, &seq) != KWM_OK;) {
+                assert_true(++tries < 20);
+            }
+        }
+        slow_flash.script = (struct sim_flash_script){0};
+        assert_true(spool.counters.flash_errors > 5);
+        struct kwm_sample sample;
+        unsigned budget = 100000;
+        unsigned count = 0;
+        reader.sector_seq = 0;
+        kwm_reader_seek(&reader, 0);
+        while (kwm_reader_next(&reader, &sample, &budget) == 1) {
+            assert_sample(&sample);
+            count++;
+        }
+        assert_in_range(count, 50, spool.seq_next - spool.seq_first);
+        assert_int_equal(drops, spool.seq_first);
+        assert_in_range(unreadable, 1, drops / 2U);
+    }
+}
+
+static void test_unreadable_head_costs_its_sector(void **state)
+{
+    (void)state;
+    begin(512, 8, 1);
+    uint64_t seq = 0;
+    while (spool.sector_seq < 7) {
+        assert_int_equal(append(0, spool.seq_next + 1U, 1, false, &seq), KWM_OK);
+    }
+    bytes[2U * 512U + 20U] ^= 1U; /* the head of the third sector */
+    const uint64_t before = spool.seq_next;
+    while (spool.seq_first == 0 || spool.tail < 2) {
+        assert_int_equal(append(0, spool.seq_next + 1U, 1, false, &seq), KWM_OK);
+    }
+    assert_true(spool.seq_first < before); /* not all of it */
+    assert_in_range(unreadable, 10, 512 / 12);
+    struct kwm_sample sample;
+    unsigned budget = 10000;
+    kwm_reader_seek(&reader, 0);
+    assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+    assert_int_equal(sample.seq, spool.seq_first);
 }
 
 static void test_impossible_geometries_are_refused(void **state)
@@ -408,6 +612,12 @@ int main(void)
         cmocka_unit_test(test_epochs_date_what_is_under_them),
         cmocka_unit_test(test_flipped_bytes_never_make_a_wrong_sample),
         cmocka_unit_test(test_golden_image),
+        cmocka_unit_test(test_seeking_ahead_costs_a_sector),
+        cmocka_unit_test(test_what_can_never_fit_costs_nothing),
+        cmocka_unit_test(test_a_full_stage_is_no_full_sector),
+        cmocka_unit_test(test_epoch_waits_for_room),
+        cmocka_unit_test(test_flash_that_fails),
+        cmocka_unit_test(test_unreadable_head_costs_its_sector),
         cmocka_unit_test(test_impossible_geometries_are_refused),
     };
     return cmocka_run_group_tests_name("spool", tests, NULL, NULL);

@@ -246,6 +246,12 @@ static uint64_t memory_peak(void *ctx)
     return tls_heap_peak();
 }
 
+static void release_inputs(void *ctx)
+{
+    (void)ctx;
+    linux_inputs_release();
+}
+
 static void say(enum hal_log_level level, const char *text)
 {
     hal_log_write(level, text, strlen(text));
@@ -369,6 +375,7 @@ static struct agent_services make_services(struct app *a, struct hal_net *net)
         .on_date = on_date,
         .random = random_bits,
         .memory_peak = memory_peak,
+        .release_inputs = release_inputs,
         .ctx = a,
         .identity = app_identity(),
         .user_agent = "kwmote/" KWM_VERSION,
@@ -391,6 +398,7 @@ struct app *app_start(const struct app_options *options)
     tls_heap_init(tls_heap, sizeof(tls_heap));
     linux_entropy_init(&a->entropy);
     linux_clock_init(&a->clock, KWM_BUILD_UNIX_S * 1000);
+    linux_inputs_init(linux_board_poll_set());
     linux_resolver_init(&a->resolver, linux_board_poll_set());
     linux_tcp_net_init(&a->tcp, linux_board_poll_set(), &a->resolver);
     if (hal_entropy_fill(&a->entropy.entropy, (uint8_t *)&a->random, sizeof(a->random)) != KWM_OK) {
@@ -410,6 +418,19 @@ struct app *app_start(const struct app_options *options)
     return a;
 }
 
+/** A new configuration could not be put to use: the one before goes on. */
+static void go_back(struct app *a)
+{
+    const struct kwm_config *config = app_config(a);
+    struct hal_net *net = choose_net(a, &config->output);
+    if (net != NULL) {
+        a->agent.services.net = net;
+    }
+    if (agent_reload(&a->agent, config, board_now_ms()) != KWM_OK) {
+        say(HAL_LOG_ERROR, a->agent.reason);
+    }
+}
+
 bool app_reload(struct app *a)
 {
     const struct kwm_config *config = app_read_config(&a->options);
@@ -422,19 +443,26 @@ bool app_reload(struct app *a)
     if (net == NULL) {
         return false;
     }
-    a->reading ^= 1U;
-    apply_log(a, config);
-    a->report.config = config;
+    struct hal_net *net_before = a->agent.services.net;
     a->agent.services.net = net;
     if (agent_reload(&a->agent, config, board_now_ms()) != KWM_OK) {
         say(HAL_LOG_ERROR, a->agent.reason);
+        a->agent.services.net = net_before;
+        go_back(a);
         return false;
     }
+    a->reading ^= 1U;
+    apply_log(a, config);
+    a->report.config = config;
     return true;
 }
 
 void app_turn(struct app *a, uint64_t until_ms)
 {
+    const bool was_blocked = a->agent.delivery.is_blocked;
     const uint64_t wake = agent_step(&a->agent, board_now_ms());
+    if (a->agent.delivery.is_blocked && !was_blocked) {
+        return; /* the caller may not want to wait for the next try */
+    }
     board_idle(wake < until_ms ? wake : until_ms);
 }

@@ -73,6 +73,18 @@ static void advise(const char *format, ...)
     (void)printf("\n");
 }
 
+/** A finding, whose advice stands behind its semicolon. */
+static void tell_finding(struct check *check, enum mark mark, const char *where, const char *text)
+{
+    const char *end = strstr(text, "; ");
+    if (end == NULL) {
+        tell(check, mark, "%s%s", where, text);
+        return;
+    }
+    tell(check, mark, "%s%.*s", where, (int)(end - text), text);
+    advise("%s", end + 2);
+}
+
 static int sum_up(const struct check *check, int status)
 {
     (void)printf("\n%u ok, %u warnings, %u failures: %s\n", check->counts[MARK_OK],
@@ -450,9 +462,10 @@ static bool check_database(struct check *check)
 static void take_finding(void *ctx, const struct kwdb_finding *finding)
 {
     struct check *check = ctx;
+    char where[80];
     check->findings++;
-    tell(check, finding->level == KWDB_RISK ? MARK_WARN : MARK_FAIL, "table %s: %s", check->table,
-         finding->text);
+    (void)snprintf(where, sizeof(where), "table %s: ", check->table);
+    tell_finding(check, finding->level == KWDB_RISK ? MARK_WARN : MARK_FAIL, where, finding->text);
     if (finding->level == KWDB_MISSING) {
         advise("kwmote schema --apply --user root, or: %s", finding->sql);
     } else if (finding->sql[0] != '\0') {
@@ -519,7 +532,7 @@ static void check_tables(struct check *check)
             return;
         }
         if (rc < 0) {
-            tell(check, MARK_FAIL, "%s", reason);
+            tell_finding(check, MARK_FAIL, "", reason);
             continue;
         }
         check->table = wanted.name;

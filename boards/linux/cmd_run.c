@@ -150,6 +150,9 @@ int command_run(const struct app_options *options)
             has_hup = 0;
             if (app_reload(app)) {
                 say_plan(app);
+            } else {
+                static const char text[] = "the configuration before goes on";
+                hal_log_write(HAL_LOG_WARN, text, sizeof(text) - 1);
             }
         }
     }

@@ -32,11 +32,13 @@ struct schema {
     char db[DB_LEN_MAX + 1U];
     char authorization[KWM_AUTHORIZATION_LEN_MAX + 1U];
     unsigned table_count;
-    unsigned missing;    /**< statements that would have to run */
-    unsigned done;       /**< of which so many did */
-    unsigned wrong;      /**< what no statement mends */
-    bool is_lost;        /**< the server cannot be asked any further */
-    bool was_created;    /**< a table was */
+    unsigned missing; /**< statements that would have to run */
+    unsigned done;    /**< of which so many did */
+    unsigned wrong;   /**< what no statement mends */
+    bool is_lost;     /**< the server cannot be asked any further */
+    /** Tables that were made. */
+    const char *created[KWM_CONFIG_INPUTS_MAX * KWM_COLLECT_SCHEMAS_MAX];
+    unsigned created_count;
     const char *name;    /**< of the table in hand */
     struct kwm_text sql; /**< statements for it, each with a line feed */
 };
@@ -92,8 +94,8 @@ static bool ask_password(const char *user, char *out, size_t cap)
     }
     struct termios quiet = before;
     quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
+    (void)tcsetattr(fd, TCSAFLUSH, &quiet); /* before asking: who is asked may type at once */
     (void)dprintf(fd, "Password of %s: ", user);
-    (void)tcsetattr(fd, TCSAFLUSH, &quiet);
     ssize_t got;
     do {
         got = read(fd, out, cap - 1U);
@@ -159,14 +161,14 @@ static bool read_database(struct schema *schema)
 /* -- Output
  *  ------------------------------------------------------------------------------------- */
 
-static void print_grant(const struct schema *schema)
+static void print_grant(const struct schema *schema, const char *table)
 {
     char line[KWM_DDL_ALTER_LEN_MAX];
     struct kwm_text text;
     kwm_text_init(&text, line, sizeof(line));
     kwm_ddl_append_table_name(&text, schema->db);
     kwm_text_append_char(&text, '.');
-    kwm_ddl_append_table_name(&text, schema->name);
+    kwm_ddl_append_table_name(&text, table);
     kwm_text_append(&text, " TO ");
     kwm_ddl_append_table_name(&text, app_config(schema->app)->output.user);
     (void)printf("-- GRANT INSERT ON TABLE %s;\n", line);
@@ -214,7 +216,7 @@ static int print_all(struct schema *schema)
     if (app_config(schema->app)->output.user[0] != '\0') {
         (void)printf("\n-- The agent's user needs to insert, if not by its role, then by:\n");
         for (unsigned cursor = 0; next_table(schema, &cursor);) {
-            print_grant(schema);
+            print_grant(schema, schema->name);
         }
     }
     return schema->wrong > 0 ? EXIT_STATUS_CONFIG : EXIT_STATUS_OK;
@@ -269,11 +271,9 @@ static bool take_statement(struct schema *schema, const char *db, const char *sq
 static void take_create(struct schema *schema)
 {
     make_create();
-    schema->was_created = take_statement(schema, schema->db_escaped, statement);
-    if (schema->was_created && strcmp(schema->user, app_config(schema->app)->output.user) != 0 &&
-        app_config(schema->app)->output.user[0] != '\0') {
-        (void)printf("-- its user may have to be allowed to insert:\n");
-        print_grant(schema);
+    if (take_statement(schema, schema->db_escaped, statement)) {
+        schema->created[schema->created_count] = schema->name;
+        schema->created_count++;
     }
 }
 
@@ -320,7 +320,7 @@ static void tell_state(struct schema *schema, enum kwdb_state state, const char 
         (void)printf("-- whoever asks needs some privilege on it: name another user by --user%s\n",
                      schema->user[0] != '\0' ? "" : ", or");
         if (schema->user[0] == '\0') {
-            print_grant(schema);
+            print_grant(schema, schema->name);
         }
     } else if (state == KWDB_DENIED) {
         (void)printf("-- wrong user or password, or the server could not look the user up\n");
@@ -388,6 +388,13 @@ static int compare_all(struct schema *schema)
         }
     }
     kwdb_client_close(&client);
+    if (schema->created_count > 0 && output->user[0] != '\0' &&
+        strcmp(schema->user, output->user) != 0) {
+        (void)printf("-- The agent's user may have to be allowed to insert:\n");
+        for (unsigned i = 0; i < schema->created_count; i++) {
+            print_grant(schema, schema->created[i]);
+        }
+    }
     if (schema->missing == 0 && schema->wrong == 0) {
         (void)printf("-- nothing is missing: %u tables are as the inputs need them\n",
                      schema->table_count);

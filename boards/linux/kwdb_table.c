@@ -397,7 +397,7 @@ static const char *kind_of(bool is_tag)
 static void find_missing(struct comparison *c, const struct kwm_ddl_column *wanted)
 {
     begin(c, kind_of(wanted->is_tag), wanted->name);
-    if (!wanted->is_telling) {
+    if (!wanted->is_primary) {
         kwm_ddl_add_column(&c->sql, c->wanted, wanted);
         put(c, KWDB_MISSING, " is missing: every row that has it is refused");
     } else {
@@ -428,7 +428,7 @@ static void compare_column(struct comparison *c, const struct kwm_ddl_column *wa
         put(c, fit.level,
             c->sql.len > 0 ? "" : "; make a new table, under another name by name_override");
     }
-    if (wanted->is_telling && !column->is_primary) {
+    if (wanted->is_primary && !column->is_primary) {
         begin(c, "tag ", wanted->name);
         put(c, KWDB_WRONG,
             " is not primary, but tells rows apart: KWDB replaces one of them by "
@@ -438,7 +438,8 @@ static void compare_column(struct comparison *c, const struct kwm_ddl_column *wa
         put(c, KWDB_WRONG,
             " is a tag here, whose first value KWDB keeps for ever; make a new "
             "table, under another name by name_override");
-    } else if (!wanted->is_always && column->is_not_null && !column->has_default) {
+    } else if (!wanted->is_always &&
+               (column->is_primary || (column->is_not_null && !column->has_default))) {
         begin(c, kind_of(wanted->is_tag), wanted->name);
         put(c, KWDB_RISK,
             column->is_primary ? " is primary: a row that lacks it is refused"

@@ -323,7 +323,8 @@ static bool refuse_early(struct kwdb_model *model, struct sim_net *net, unsigned
             return false;
         }
         make_reply(model, "413 Payload Too Large", "text/plain", "", "too large", 9);
-        break;
+        answer(model, net, model->reply_len - (model->is_413_cut ? 9U : 0U));
+        return true;
     case KWDB_UNAVAILABLE:
         (void)snprintf(extra, sizeof(extra), "Retry-After: %u\r\n", (unsigned)model->fault_arg);
         make_reply(model, "503 Service Unavailable", "text/plain", extra, "busy", 4);

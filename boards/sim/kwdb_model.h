@@ -80,6 +80,7 @@ struct kwdb_model {
     uint32_t latency_ms;
     bool is_old;          /**< answers as before 2.2: the last line only */
     bool closes;          /**< ends each connection after its reply */
+    bool is_413_cut;      /**< KWDB_TOO_LARGE: the connection ends before the body of the reply */
     int64_t date_unix_ms; /**< Date header: this at virtual time 0 */
 
     /* What it counts. */

@@ -80,6 +80,12 @@ static uint64_t memory_peak(void *ctx)
     return 0;
 }
 
+static void release_inputs(void *ctx)
+{
+    struct sim_world *w = ctx;
+    w->sensors_made = 0;
+}
+
 static void on_event(void *ctx, const struct kwm_event *event)
 {
     struct sim_world *w = ctx;
@@ -101,6 +107,7 @@ static struct agent_memory memory_of(struct sim_world *w)
         .pool = w->pool,
         .pool_cap = sizeof(w->pool),
         .locals = w->locals,
+        .scratch = w->scratch,
         .local_cap = sizeof(w->locals) / sizeof(w->locals[0]) / 2U,
         .lines = w->lines,
         .line_slots = KWM_BATCH_LINES_MAX,
@@ -122,11 +129,12 @@ static struct agent_services services_of(struct sim_world *w)
 {
     return (struct agent_services){
         .net = &w->net.net,
-        .flash = &w->flash.flash,
+        .flash = w->is_flash_slow ? &w->slow_flash.flash : &w->flash.flash,
         .wall = {.now = wall_now, .ctx = w},
         .on_date = on_date,
         .random = random_bits,
         .memory_peak = memory_peak,
+        .release_inputs = release_inputs,
         .ctx = w,
         .identity = "sim-1",
         .user_agent = "kwmote/sim",
@@ -135,30 +143,49 @@ static struct agent_services services_of(struct sim_world *w)
     };
 }
 
-void sim_world_start(struct sim_world *w, const char *document)
+static struct kwm_config *read_config(struct sim_world *w, const char *document)
 {
-    const struct hal_input_def inputs[] = {
-        {.name = "sim", .help = "a scripted sensor", .options = no_options, .create = create},
-        agent_internal_input,
-        {.name = NULL},
-    };
-    const struct kwm_config_env env = {.inputs = inputs};
+    w->inputs[0] = (struct hal_input_def){
+        .name = "sim", .help = "a scripted sensor", .options = no_options, .create = create};
+    w->inputs[1] = agent_internal_input;
+    const struct kwm_config_env env = {.inputs = w->inputs};
     const int len = snprintf(w->document, sizeof(w->document), "%s", document);
     KWM_ASSERT(len > 0 && (size_t)len < sizeof(w->document));
-    int err = kwm_config_read(&w->config, &w->errors, &env, w->document, (size_t)len, w->arena,
-                              sizeof(w->arena));
+    w->config_index ^= 1U;
+    struct kwm_config *config = &w->configs[w->config_index];
+    const int err = kwm_config_read(config, &w->errors, &env, w->document, (size_t)len,
+                                    w->arenas[w->config_index], sizeof(w->arenas[0]));
     if (err != KWM_OK) {
         (void)fprintf(stderr, "%u:%u %s: %s\n", w->errors.list[0].line, w->errors.list[0].column,
                       w->errors.list[0].path, w->errors.list[0].reason);
     }
     KWM_ASSERT(err == KWM_OK);
-    const uint32_t sectors = w->config.spool_len / w->sector_len;
-    KWM_ASSERT(w->config.spool_len <= sizeof(w->spool));
-    ram_flash_init(&w->flash, w->spool, w->sector_len, sectors, w->prog_len);
+    world_made = w;
+    return config;
+}
+
+void sim_world_start(struct sim_world *w, const char *document)
+{
+    const struct kwm_config *config = read_config(w, document);
+    const struct hal_flash_geometry geometry = {
+        .sector_len = w->sector_len,
+        .sector_count = config->spool_len / w->sector_len,
+        .prog_len = w->prog_len,
+    };
+    KWM_ASSERT(config->spool_len <= sizeof(w->spool));
+    ram_flash_init(&w->flash, w->spool, w->sector_len, geometry.sector_count, w->prog_len);
+    const struct sim_flash_script script = w->slow_flash.script;
+    sim_flash_init(&w->slow_flash, w->spool, &geometry);
+    w->slow_flash.script = script;
     const struct agent_memory memory = memory_of(w);
     const struct agent_services services = services_of(w);
-    world_made = w;
-    err = agent_init(&w->agent, &memory, &services, &w->config, w->now_ms);
+    const int err = agent_init(&w->agent, &memory, &services, config, w->now_ms);
+    KWM_ASSERT(err == KWM_OK);
+}
+
+void sim_world_reload(struct sim_world *w, const char *document)
+{
+    const int err = agent_reload(&w->agent, read_config(w, document), w->now_ms);
     KWM_ASSERT(err == KWM_OK);
 }
 

@@ -21,6 +21,7 @@
 #include "config.h"
 #include "kwdb_model.h"
 #include "ram/ram_flash.h"
+#include "sim/sim_flash.h"
 #include "sim/sim_net.h"
 #include "sim/sim_sensor.h"
 
@@ -51,13 +52,17 @@ struct sim_world {
     unsigned sensor_count;
     unsigned sensors_made;
     struct ram_flash flash;
+    struct sim_flash slow_flash; /**< in its place, if is_flash_slow */
     struct agent agent;
-    struct kwm_config config;
+    struct kwm_config configs[2]; /**< the one in use, and the one before it or to come */
+    unsigned config_index;
+    struct hal_input_def inputs[3]; /**< the last one ends the list */
     struct kwm_config_errors errors;
     struct sim_event events[SIM_EVENTS_MAX];
     uint32_t event_count;
     uint32_t sector_len;     /**< of the spool: set before start; default 4096 */
     uint16_t prog_len;       /**< default 1 */
+    bool is_flash_slow;      /**< storage that takes its time: set before start, with its script */
     uint16_t line_count_max; /**< board's limit of lines a request; default 200 */
 
     /* Memory of the device. */
@@ -66,6 +71,7 @@ struct sim_world {
     struct kwm_stream streams[SIM_MEASUREMENTS_MAX];
     uint8_t pool[16384];
     struct kwm_local locals[2U * 64U];
+    uint8_t scratch[2U * KWM_READER_SCRATCH_LEN];
     struct kwm_batch_line lines[KWM_BATCH_LINES_MAX];
     struct kwm_reason reasons[8];
     struct kwm_row rows[4];
@@ -73,7 +79,7 @@ struct sim_world {
     uint8_t out[4096];
     char line[1024];
     uint8_t spool[SIM_SPOOL_LEN_MAX];
-    uint8_t arena[65536];
+    uint8_t arenas[2][65536];
     char document[8192];
 };
 
@@ -88,6 +94,9 @@ struct sim_sensor *sim_world_sensor(struct sim_world *world, const char *name,
 /** Start the device with a configuration document. Panics if it is refused: the test is wrong
  *  then. */
 void sim_world_start(struct sim_world *world, const char *document);
+
+/** Reload the device with another configuration, of as many sensors; its spool stays as it is. */
+void sim_world_reload(struct sim_world *world, const char *document);
 
 /** Run until the given virtual time has passed. */
 void sim_world_run(struct sim_world *world, uint64_t ms);

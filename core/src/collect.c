@@ -69,6 +69,31 @@ void kwm_collector_init(struct kwm_collector *c, const struct kwm_collector_conf
     }
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t kwm_collector_oldest_ms(const struct kwm_collector *c, uint64_t now_ms)
+{
+    uint64_t oldest_ms = now_ms;
+    for (unsigned i = 0; i < c->config.input_count; i++) {
+        const struct kwm_input *input = &c->config.inputs[i];
+        if (input->is_reading) {
+            oldest_ms = earlier(oldest_ms, input->tick * KWM_TICK_MS);
+        }
+        if (!c->is_held) { /* its instant may have come, and only its jitter is awaited */
+            oldest_ms = earlier(oldest_ms, input->schedule.instant_ms);
+        }
+    }
+    for (unsigned i = 0; i < c->config.row_cap; i++) {
+        if (c->config.rows[i].is_used) {
+            oldest_ms = earlier(oldest_ms, c->config.rows[i].tick * KWM_TICK_MS);
+        }
+    }
+    return oldest_ms;
+}
+
 void kwm_collector_realign(struct kwm_collector *c, uint64_t now_ms)
 {
     for (unsigned i = 0; i < c->config.input_count; i++) {
@@ -460,5 +485,9 @@ void kwm_collector_cancel(struct kwm_collector *c)
             c->config.inputs[i].is_reading = false;
         }
     }
-    close_rows(c);
+    for (unsigned i = 0; i < c->config.row_cap; i++) {
+        if (c->config.rows[i].is_used) {
+            close_row(c, &c->config.rows[i]);
+        }
+    }
 }

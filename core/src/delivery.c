@@ -13,6 +13,7 @@
 #define BLOCKED_BASE_MS 60000U
 #define BLOCKED_CAP_MS 3600000U
 #define CUTS_MAX 3U
+#define TIME_TARGET "/health"
 
 void delivery_event(const struct kwm_delivery *d, const struct kwm_event *event)
 {
@@ -123,7 +124,7 @@ void kwm_delivery_dropped(struct kwm_delivery *d, uint64_t seq, unsigned measure
     const uint64_t pos = is_behind ? stream->pos : d->cursor;
     const uint64_t mark = is_behind ? stream->mark : d->mark;
     if (seq >= pos) {
-        delivery_count(d, measurement, seq < mark ? KWM_FATE_UNKNOWN : KWM_FATE_DROPPED_ROOM);
+        delivery_count(d, measurement, delivery_drop_fate(d, seq, mark));
     }
     if (is_behind && seq >= pos) {
         stream->pos = seq + 1U;
@@ -168,7 +169,10 @@ bool kwm_delivery_is_settled(const struct kwm_delivery *d)
 
 static void end_batch(struct kwm_delivery *d)
 {
+    kwm_spool_pin(d->config.spool, KWM_SEQ_NONE);
+    d->last_kind = d->kind;
     d->kind = KWM_BATCH_NONE;
+    d->line_count = 0;
     d->is_selected = false;
     d->range_count = 0;
     d->cuts = 0;
@@ -181,7 +185,7 @@ void kwm_delivery_abort(struct kwm_delivery *d)
         kwm_uplink_abort(d->config.uplink);
         d->is_sent = false;
     }
-    kwm_spool_pin(d->config.spool, KWM_SEQ_NONE);
+    delivery_let_go(d);
     end_batch(d);
 }
 
@@ -209,6 +213,20 @@ static void rejoin(struct kwm_delivery *d)
             d->mark = d->mark > stream->mark ? d->mark : stream->mark;
             stream->state = KWM_STREAM_NORMAL;
         }
+    }
+}
+
+/** Once all are at the end of the log, what still waits is what could not be read back. */
+static void count_unreadable(struct kwm_delivery *d)
+{
+    bool is_any_behind = d->cursor < d->config.spool->seq_next;
+    for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
+        is_any_behind = is_any_behind || d->config.streams[i].state != KWM_STREAM_NORMAL;
+    }
+    if (!is_any_behind && d->totals.waiting > 0) {
+        d->totals.fates[KWM_FATE_DROPPED_CORRUPT] += d->totals.waiting - 1U;
+        d->totals.waiting = 1;
+        delivery_count(d, KWM_SERIES_NONE, KWM_FATE_DROPPED_CORRUPT);
     }
 }
 
@@ -249,6 +267,7 @@ static void begin_batch(struct kwm_delivery *d, enum kwm_batch_kind kind, uint64
     d->is_select_begun = false;
     d->line_count = 0;
     d->range_count = 0;
+    d->range = (struct kwm_range){0};
     d->cuts = 0;
 }
 
@@ -263,24 +282,38 @@ static void look_at_flush(struct kwm_delivery *d, uint64_t now_ms)
     }
 }
 
-/** Whether there is something for the cursor to do. Samples without a time have to wait. */
-static bool is_main_wanted(const struct kwm_delivery *d)
+static bool has_time(const struct kwm_delivery *d)
 {
-    return d->cursor < d->goal && d->config.spool->epochs.first.source != KWM_EPOCH_NONE;
+    return d->config.spool->epochs.first.source != KWM_EPOCH_NONE;
 }
 
-/** @return whether there is something to do now. */
+/** Whether there is something for the cursor to do: to send, or to ask for the time first. */
+static bool is_main_wanted(const struct kwm_delivery *d)
+{
+    return d->cursor < d->goal;
+}
+
+/** Those who are behind must not keep the others waiting until they have caught up, nor the other
+ *  way round: they take turns. @return whether there is something to do now. */
 static bool choose(struct kwm_delivery *d, uint64_t now_ms)
 {
     look_at_flush(d, now_ms);
     rejoin(d);
-    const bool may_catch_up = d->is_urgent || now_ms >= d->rest_ms;
+    count_unreadable(d);
+    if (!d->is_urgent && now_ms < d->rest_ms) {
+        return false;
+    }
     const uint64_t drain = lowest_drain(d);
-    if (may_catch_up && next_probe(d) <= now_ms) {
+    const bool is_main_wanted_now = is_main_wanted(d);
+    if (is_main_wanted_now && !has_time(d)) {
+        begin_batch(d, KWM_BATCH_TIME, d->cursor, now_ms);
+    } else if (is_main_wanted_now && d->last_kind != KWM_BATCH_MAIN) {
+        begin_batch(d, KWM_BATCH_MAIN, d->cursor, now_ms);
+    } else if (next_probe(d) <= now_ms) {
         begin_batch(d, KWM_BATCH_PROBE, lowest_due_probe(d, now_ms), now_ms);
-    } else if (may_catch_up && drain != KWM_SEQ_NONE) {
+    } else if (drain != KWM_SEQ_NONE) {
         begin_batch(d, KWM_BATCH_DRAIN, drain, now_ms);
-    } else if (may_catch_up && is_main_wanted(d)) {
+    } else if (is_main_wanted_now) {
         begin_batch(d, KWM_BATCH_MAIN, d->cursor, now_ms);
     }
     return d->kind != KWM_BATCH_NONE;
@@ -303,6 +336,16 @@ static uint64_t idle_until(const struct kwm_delivery *d)
     const bool has_catch_up = lowest_drain(d) != KWM_SEQ_NONE || is_main_wanted(d);
     const uint64_t catch_up_ms = has_catch_up ? rest_ms : later(next_probe(d), rest_ms);
     return earlier(d->flush.due_ms, catch_up_ms);
+}
+
+/** The uplink asks an unknown server for the time before it sends a credential, and tells the
+ *  board; so any request will do. */
+static void ask_time(struct kwm_delivery *d, uint64_t now_ms)
+{
+    const struct kwm_request request = {.method = "GET", .target = TIME_TARGET};
+    const int err = kwm_uplink_submit(d->config.uplink, &request, now_ms);
+    KWM_ASSERT(err == KWM_OK);
+    d->is_sent = true;
 }
 
 /** Send the next range. @return whether a request is on its way. */
@@ -360,6 +403,7 @@ static void too_large(struct kwm_delivery *d)
     const unsigned count = (unsigned)d->range.end - d->range.begin;
     if (is_single(d)) {
         d->config.lines[d->range.begin].piece = KWM_PIECE_UNKNOWN;
+        d->config.lines[d->range.begin].hash = 0; /* it is no text that says so */
         d->range_count--;
         return;
     }
@@ -367,12 +411,16 @@ static void too_large(struct kwm_delivery *d)
     halve(d);
 }
 
+/** Tell a failure unless it is the one that was told last; numbers (times, above all) aside. */
 static void tell_failure(struct kwm_delivery *d, struct kwm_event *event)
 {
     uint32_t hash = kwm_hash(KWM_HASH_INIT, &event->code, sizeof(event->code));
     hash = kwm_hash(hash, &event->err, sizeof(event->err));
     hash = kwm_hash(hash, &event->status, sizeof(event->status));
-    hash = kwm_hash(hash, event->text, strlen(event->text)) | 1U;
+    for (const char *c = event->text; *c != '\0'; c++) {
+        hash = *c >= '0' && *c <= '9' ? hash : kwm_hash(hash, c, 1);
+    }
+    hash |= 1U;
     if (hash != d->told_failure) {
         d->told_failure = hash;
         delivery_event(d, event);
@@ -392,6 +440,9 @@ static void not_now(struct kwm_delivery *d, uint64_t now_ms, enum kwm_reply_verd
         .status = reply->status,
         .text = outcome->err != KWM_OK ? outcome->detail : reply->desc,
     };
+    if (d->kind == KWM_BATCH_TIME && outcome->err == KWM_OK) {
+        event.text = "the time of day is not known, and rows wait for it; set this device's clock";
+    }
     /* A token that ran out is no mistake: the next exchange logs in again. */
     const bool is_auth = verdict == KWM_REPLY_AUTH && !outcome->was_token_refused;
     if (is_auth || outcome->err == KWM_ERR_AUTH) {
@@ -439,7 +490,8 @@ static void worked(struct kwm_delivery *d, uint64_t now_ms)
     }
 }
 
-/** @return the verdict on the whole exchange. */
+/** @return the verdict on the whole exchange. A cut reply may still have a status that says
+ *  enough. */
 static enum kwm_reply_verdict verdict_of(struct kwm_delivery *d)
 {
     const struct kwm_uplink_outcome *outcome = &d->config.uplink->outcome;
@@ -447,14 +499,23 @@ static enum kwm_reply_verdict verdict_of(struct kwm_delivery *d)
     if (outcome->is_reply_too_large) {
         return KWM_REPLY_TOO_LARGE;
     }
-    if (outcome->err == KWM_OK) {
-        return is_our_reply ? kwm_reply_verdict(&d->config.uplink->reply) : KWM_REPLY_NOT_NOW;
+    const bool is_cut = d->config.uplink->reply.is_cut;
+    if (!is_our_reply || (outcome->err != KWM_OK && !is_cut)) {
+        return KWM_REPLY_NOT_NOW;
     }
-    if (is_our_reply && d->config.uplink->reply.is_cut) {
-        d->cuts++;
-        return d->cuts >= CUTS_MAX ? KWM_REPLY_TOO_LARGE : KWM_REPLY_NOT_NOW;
+    const enum kwm_reply_verdict verdict = kwm_reply_verdict(&d->config.uplink->reply);
+    d->cuts = is_cut ? (uint8_t)(d->cuts + 1U) : 0;
+    return verdict == KWM_REPLY_NOT_NOW && d->cuts >= CUTS_MAX ? KWM_REPLY_TOO_LARGE : verdict;
+}
+
+static void judge_time(struct kwm_delivery *d, uint64_t now_ms)
+{
+    const struct hal_wall_source *wall = &d->config.uplink->config.wall;
+    d->is_sent = false;
+    if (d->config.uplink->outcome.err != KWM_OK || wall->now(wall->ctx).state != HAL_WALL_SET) {
+        not_now(d, now_ms, KWM_REPLY_NOT_NOW);
     }
-    return KWM_REPLY_NOT_NOW;
+    end_batch(d);
 }
 
 static void judge(struct kwm_delivery *d, uint64_t now_ms)
@@ -485,6 +546,10 @@ static void judge(struct kwm_delivery *d, uint64_t now_ms)
             delivery_doubt(d, d->range);
         }
         not_now(d, now_ms, verdict);
+        if (d->config.uplink->outcome.err == KWM_ERR_STATE) {
+            delivery_let_go(d); /* a line of it is not what it was: choose anew */
+            end_batch(d);
+        }
         return;
     }
 }
@@ -496,6 +561,10 @@ uint64_t kwm_delivery_step(struct kwm_delivery *d, uint64_t now_ms)
         if (d->config.uplink->state != KWM_UPLINK_DONE) {
             return wake;
         }
+        if (d->kind == KWM_BATCH_TIME) {
+            judge_time(d, now_ms);
+            return now_ms; /* an epoch begins before the next step */
+        }
         judge(d, now_ms);
     }
     if (now_ms < d->backoff_ms) {
@@ -503,6 +572,10 @@ uint64_t kwm_delivery_step(struct kwm_delivery *d, uint64_t now_ms)
     }
     if (d->kind == KWM_BATCH_NONE && !choose(d, now_ms)) {
         return idle_until(d);
+    }
+    if (d->kind == KWM_BATCH_TIME) {
+        ask_time(d, now_ms);
+        return now_ms;
     }
     if (!d->is_selected) {
         if (!delivery_select(d)) {

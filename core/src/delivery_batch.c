@@ -65,6 +65,19 @@ static bool is_wanted(const struct kwm_delivery *d, const struct kwm_sample *sam
     }
 }
 
+/** What the dialect cannot carry became something else: say so once for each measurement. */
+static void tell_loss(struct kwm_delivery *d, const struct kwm_batch_line *line)
+{
+    struct kwm_stream *stream = &d->config.streams[line->stream];
+    if (!stream->is_loss_told) {
+        stream->is_loss_told = true;
+        delivery_event(d, &(struct kwm_event){.code = KWM_EVENT_REPLACED,
+                                              .name = delivery_stream_name(d, line->stream),
+                                              .line = d->config.line,
+                                              .line_len = line->len});
+    }
+}
+
 /** Fill in what a sample's line is like. */
 static void describe(struct kwm_delivery *d, const struct kwm_sample *sample,
                      struct kwm_batch_line *line)
@@ -77,9 +90,14 @@ static void describe(struct kwm_delivery *d, const struct kwm_sample *sample,
         line->fate = KWM_FATE_DROPPED_NO_TIME;
         return;
     }
+    const struct kwm_line_losses *losses = &d->config.spool->config.series->losses;
+    const uint64_t before = (uint64_t)losses->replaced + losses->clipped;
     const int len = delivery_encode(d, sample, d->config.line, d->config.line_cap);
     if (len > 0) {
         line->len = (uint16_t)len;
+        if ((uint64_t)losses->replaced + losses->clipped != before) {
+            tell_loss(d, line);
+        }
     } else {
         line->fate = len == KWM_ERR_CORRUPT ? KWM_FATE_DROPPED_CORRUPT : KWM_FATE_DROPPED_TOO_LONG;
     }
@@ -149,7 +167,6 @@ bool delivery_select(struct kwm_delivery *d)
     if (!d->is_select_begun) {
         begin_select(d);
     }
-    kwm_spool_pin(d->config.spool, d->end);
     unsigned budget = KWM_DELIVERY_RECORDS_MAX;
     struct kwm_sample sample;
     kwm_reader_seek(reader, d->end);
@@ -208,20 +225,28 @@ int delivery_body_rewind(void *ctx)
     struct kwm_delivery *d = ctx;
     d->send_at = d->range.begin;
     d->is_body_begun = false;
-    d->config.reader->skip_crc = true;
     kwm_reader_return(d->config.reader, &d->at_base);
     return KWM_OK;
+}
+
+bool delivery_read(struct kwm_delivery *d, uint64_t seq, struct kwm_sample *sample)
+{
+    struct kwm_reader *reader = d->config.reader;
+    unsigned budget =
+        2U * d->config.spool->config.flash->geometry.sector_len; /* no record is less */
+    kwm_reader_seek(reader, seq);
+    reader->skip_crc = true; /* it was looked at when the batch was chosen */
+    const int got = kwm_reader_next(reader, sample, &budget);
+    reader->skip_crc = false;
+    return got == 1 && sample->seq == seq;
 }
 
 /** Write one line of the batch. @return its length, or KWM_ERR_STATE if it is not what it was. */
 static int write_line(struct kwm_delivery *d, const struct kwm_batch_line *line, uint8_t *out,
                       size_t cap)
 {
-    const uint64_t seq = delivery_seq(d, line);
     struct kwm_sample sample;
-    unsigned budget = UINT16_MAX;
-    kwm_reader_seek(d->config.reader, seq);
-    if (kwm_reader_next(d->config.reader, &sample, &budget) != 1 || sample.seq != seq) {
+    if (!delivery_read(d, delivery_seq(d, line), &sample)) {
         return KWM_ERR_STATE;
     }
     const int len = delivery_encode(d, &sample, (char *)out, cap);
@@ -252,9 +277,6 @@ int delivery_body_read(void *ctx, uint8_t *out, size_t cap)
         }
         len += (size_t)got;
         d->send_at++;
-    }
-    if (d->send_at == d->range.end) {
-        d->config.reader->skip_crc = false;
     }
     return (int)len;
 }

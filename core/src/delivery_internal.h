@@ -27,6 +27,8 @@ int delivery_body_read(void *ctx, uint8_t *out, size_t cap);
 /** Whether a line of the batch goes out. */
 bool delivery_is_sent(const struct kwm_delivery *d, const struct kwm_batch_line *line);
 uint64_t delivery_seq(const struct kwm_delivery *d, const struct kwm_batch_line *line);
+/** Read a line's sample for the second time. @return whether it is still as it was. */
+bool delivery_read(struct kwm_delivery *d, uint64_t seq, struct kwm_sample *sample);
 /** Encode the sample that the reader is at into the line buffer. @return length or an error. */
 int delivery_encode(struct kwm_delivery *d, const struct kwm_sample *sample, char *out, size_t cap);
 
@@ -40,5 +42,9 @@ void delivery_reject(struct kwm_delivery *d);
 void delivery_commit(struct kwm_delivery *d, uint64_t now_ms);
 /** Note that the lines of a range may be stored. */
 void delivery_doubt(struct kwm_delivery *d, struct kwm_range range);
+/** The batch ends without being counted: what may be stored of it stays in doubt. */
+void delivery_let_go(struct kwm_delivery *d);
+/** What becomes of a sample that makes room. @param mark samples below are in doubt */
+enum kwm_fate delivery_drop_fate(const struct kwm_delivery *d, uint64_t seq, uint64_t mark);
 
 #endif

@@ -109,6 +109,43 @@ static bool is_maybe_stored(const struct kwm_batch_line *line)
     return line->is_doubtful || !is_surely_not;
 }
 
+void delivery_let_go(struct kwm_delivery *d)
+{
+    for (unsigned i = 0; i < d->line_count; i++) {
+        const struct kwm_batch_line *line = &d->config.lines[i];
+        if (is_maybe_stored(line)) {
+            raise_mark(mark_of(d, line), delivery_seq(d, line));
+        }
+    }
+}
+
+/** @return the line of the batch in hand that carries a sample, NULL if there is none. */
+static const struct kwm_batch_line *find_seq(const struct kwm_delivery *d, uint64_t seq)
+{
+    unsigned low = 0;
+    unsigned high = d->line_count;
+    while (low < high) {
+        const unsigned middle = low + (high - low) / 2U;
+        const uint64_t found = delivery_seq(d, &d->config.lines[middle]);
+        if (found == seq) {
+            return &d->config.lines[middle];
+        }
+        low = found < seq ? middle + 1U : low;
+        high = found < seq ? high : middle;
+    }
+    return NULL;
+}
+
+enum kwm_fate delivery_drop_fate(const struct kwm_delivery *d, uint64_t seq, uint64_t mark)
+{
+    const struct kwm_batch_line *line = find_seq(d, seq);
+    if (line != NULL && line->piece == KWM_PIECE_STORED) {
+        return KWM_FATE_STORED; /* in an earlier request of a batch that goes on */
+    }
+    const bool is_doubtful = seq < mark || (line != NULL && is_maybe_stored(line));
+    return is_doubtful ? KWM_FATE_UNKNOWN : KWM_FATE_DROPPED_ROOM;
+}
+
 static uint32_t pause_ms(struct kwm_delivery *d, const struct kwm_stream *stream)
 {
     const uint32_t base =
@@ -132,8 +169,8 @@ static void pause(struct kwm_delivery *d, const struct kwm_batch_line *line, uin
 {
     struct kwm_stream *stream = &d->config.streams[line->stream];
     if (stream->state == KWM_STREAM_NORMAL) {
-        /* An earlier, longer request may have carried later lines of it. */
-        stream->mark = d->mark > d->end ? d->mark : 0;
+        /* An earlier request may have carried this and later lines of it. */
+        stream->mark = d->mark > delivery_seq(d, line) ? d->mark : 0;
     }
     stream->state = KWM_STREAM_PAUSED;
     stream->piece = line->piece;
@@ -166,12 +203,10 @@ static void refuse(struct kwm_delivery *d, const struct kwm_batch_line *line, en
     };
     delivery_count(d, line->stream, fate);
     struct kwm_sample sample;
-    unsigned budget = UINT16_MAX;
     if (d->config.reader->seq_next > seq) {
         kwm_reader_return(d->config.reader, &d->at_base);
     }
-    kwm_reader_seek(d->config.reader, seq);
-    if (kwm_reader_next(d->config.reader, &sample, &budget) == 1 && sample.seq == seq) {
+    if (delivery_read(d, seq, &sample)) {
         const int len = delivery_encode(d, &sample, d->config.line, d->config.line_cap);
         event.line = d->config.line;
         event.line_len = (uint16_t)(len > 0 ? len : 0);
@@ -308,14 +343,17 @@ static void commit_probe_of(struct kwm_delivery *d, const struct kwm_batch_line 
     struct kwm_stream *stream = &d->config.streams[oldest->stream];
     const uint64_t seq = delivery_seq(d, oldest);
     stream->probe_ms = now_ms + PAUSE_TRANSIENT_MS;
+    /* In doubt before this request: the later line's mark comes afterwards. */
+    const bool is_doubtful = oldest->is_doubtful || seq < stream->mark;
+    const bool was_gone = is_gone(d, oldest);
+    const bool is_settled = !was_gone && settle(d, oldest);
     if (later != NULL && is_maybe_stored(later)) {
         raise_mark(&stream->mark, delivery_seq(d, later));
     }
-    if (is_gone(d, oldest)) {
+    if (was_gone) {
         return;
     }
-    const bool is_doubtful = oldest->is_doubtful || seq < stream->mark;
-    if (settle(d, oldest)) {
+    if (is_settled) {
         resume(d, oldest->stream, seq + 1U);
         return;
     }

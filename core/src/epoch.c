@@ -65,9 +65,10 @@ static void choose_phase(struct kwm_epochs *epochs, uint64_t first_tick, struct 
     epochs->is_phase_worn = epochs->is_phase_worn || next->phase == 0;
 }
 
-bool kwm_epochs_update(struct kwm_epochs *epochs, uint64_t now_ms, struct hal_wall wall,
-                       enum kwm_epoch_source source)
+bool kwm_epochs_update(struct kwm_epochs *epochs, uint64_t now_ms, uint64_t oldest_ms,
+                       struct hal_wall wall, enum kwm_epoch_source source)
 {
+    KWM_ASSERT(oldest_ms <= now_ms);
     if (wall.state != HAL_WALL_SET) {
         return false;
     }
@@ -82,8 +83,11 @@ bool kwm_epochs_update(struct kwm_epochs *epochs, uint64_t now_ms, struct hal_wa
         .offset_ticks = round_ticks(offset_ms),
         .source = (uint8_t)source,
     };
-    /* The first epoch also dates what was collected since boot. */
-    choose_phase(epochs, is_first ? 0 : now_ms / KWM_TICK_MS, &next);
+    /* The first epoch also dates what was collected since boot. After a step back, a reading that
+     * began before it could get the stamp of the one before that. After a step forward it cannot:
+     * ticks and offsets both rise. */
+    const uint64_t since_ms = off_by < 0 ? oldest_ms : now_ms;
+    choose_phase(epochs, is_first ? 0 : since_ms / KWM_TICK_MS, &next);
     epochs->current = next;
     if (is_first) {
         epochs->first = next;

@@ -100,6 +100,7 @@ static void enter(struct kwm_reader *reader, uint32_t nth)
     reader->local_count = 0;
     reader->epoch.source = KWM_EPOCH_NONE;
     reader->off = spool->config.flash->geometry.sector_len;
+    reader->seq_end = UINT64_MAX;
     if (spool_read_header(spool, reader->sector, &header) != KWM_OK ||
         header.sector_seq != reader->sector_seq) {
         spool->counters.corrupt_sectors++;
@@ -108,6 +109,10 @@ static void enter(struct kwm_reader *reader, uint32_t nth)
     reader->seq_first = header.seq_first;
     reader->base_tick = header.base_tick;
     reader->boot_id = header.boot_id;
+    if (nth + 1U < spool_used(spool) &&
+        spool_read_header(spool, (reader->sector + 1U) % count, &header) == KWM_OK) {
+        reader->seq_end = header.seq_first;
+    }
     const uint32_t unit = spool->config.flash->geometry.prog_len;
     reader->off = (KWM_SPOOL_HEADER_LEN + unit - 1U) / unit * unit;
 }
@@ -135,9 +140,9 @@ static uint32_t find(const struct kwm_spool *spool, uint64_t seq)
 void kwm_reader_seek(struct kwm_reader *reader, uint64_t seq)
 {
     KWM_ASSERT(reader->spool != NULL && reader->locals != NULL);
-    const bool is_ahead = is_alive(reader) && reader->seq_next <= seq;
+    const bool is_here = is_alive(reader) && reader->seq_next <= seq && seq < reader->seq_end;
     reader->seq_next = seq;
-    if (is_ahead) {
+    if (is_here) {
         return;
     }
     reader->sector_seq = 0;

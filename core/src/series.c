@@ -139,19 +139,52 @@ int kwm_series_measurement(struct kwm_series_table *table, struct hal_text name)
     return table->measurement_count++;
 }
 
-/** The newest tick given to the same identity under another list of fields. */
-static uint64_t inherited_tick(const struct kwm_series_table *table, const struct kwm_decl *decl)
+/** What the server tells rows of one stamp apart by: it would overwrite one with the other. */
+static uint32_t hash_key(const struct kwm_decl *decl)
 {
-    uint64_t newest = 0;
+    uint32_t hash = kwm_hash(KWM_HASH_INIT, decl->bytes, 1U + decl->measurement.len);
+    const uint8_t *cursor = decl->tags;
+    for (unsigned i = 0; i < decl->tag_count; i++) {
+        struct kwm_decl_tag tag;
+        const uint8_t *const begin = cursor;
+        cursor = kwm_decl_tag(cursor, &tag);
+        hash = tag.role == HAL_TAG_PRIMARY ? kwm_hash(hash, begin, (size_t)(cursor - begin)) : hash;
+    }
+    return hash;
+}
+
+static bool is_twin(const struct kwm_series *series, uint32_t key_hash)
+{
+    return series->generation != 0 && series->key_hash == key_hash;
+}
+
+/** Tell the twins (other fields, other tags that are not primary) that there is one more. @return
+ *  whether there are any, and their newest tick. */
+static bool join_twins(struct kwm_series_table *table, uint32_t key_hash, uint64_t *newest)
+{
+    bool is_any = false;
+    *newest = 0;
     for (unsigned i = 0; i < table->slot_cap; i++) {
-        const struct kwm_series *series = &table->slots[i];
-        if (series->generation != 0 && series->decl_len > decl->identity_len &&
-            series->tick_newest > newest &&
-            memcmp(table->pool + series->decl_off, decl->bytes, decl->identity_len) == 0) {
-            newest = series->tick_newest;
+        struct kwm_series *series = &table->slots[i];
+        if (is_twin(series, key_hash)) {
+            is_any = true;
+            series->has_twin = true;
+            *newest = series->tick_newest > *newest ? series->tick_newest : *newest;
         }
     }
-    return newest;
+    return is_any;
+}
+
+void kwm_series_give_tick(struct kwm_series_table *table, unsigned slot, uint64_t tick)
+{
+    const struct kwm_series *given = &table->slots[slot];
+    KWM_ASSERT(slot < table->slot_cap && tick > given->tick_newest);
+    table->slots[slot].tick_newest = tick;
+    for (unsigned i = 0; given->has_twin && i < table->slot_cap; i++) {
+        if (is_twin(&table->slots[i], given->key_hash)) {
+            table->slots[i].tick_newest = tick;
+        }
+    }
 }
 
 static int take_in(struct kwm_series_table *table, const struct kwm_decl *decl, uint32_t hash)
@@ -160,7 +193,9 @@ static int take_in(struct kwm_series_table *table, const struct kwm_decl *decl, 
     if (measurement < 0) {
         return measurement;
     }
-    const uint64_t tick = inherited_tick(table, decl);
+    const uint32_t key_hash = hash_key(decl);
+    uint64_t tick = 0;
+    const bool has_twin = join_twins(table, key_hash, &tick); /* before one makes room */
     const unsigned slot = free_slot(table);
     if (!make_room(table, decl->len, KWM_SERIES_NONE)) {
         return KWM_ERR_NOSPC;
@@ -169,6 +204,7 @@ static int take_in(struct kwm_series_table *table, const struct kwm_decl *decl, 
     table->generation++;
     *series = (struct kwm_series){
         .hash = hash,
+        .key_hash = key_hash,
         .generation = table->generation,
         .used = ++table->clock,
         .decl_off = (uint32_t)table->pool_len,
@@ -181,6 +217,7 @@ static int take_in(struct kwm_series_table *table, const struct kwm_decl *decl, 
         .tag_count = decl->tag_count,
         .field_count = decl->field_count,
         .tick_newest = tick,
+        .has_twin = has_twin,
     };
     memcpy(table->pool + table->pool_len, decl->bytes, decl->len);
     table->pool_len += decl->len;

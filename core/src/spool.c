@@ -74,18 +74,19 @@ bool kwm_spool_is_near(const struct kwm_spool *spool, uint32_t older_sector_seq,
     return newer_sector_seq - older_sector_seq < sector_count(spool) / 2U;
 }
 
-/** First sample number of the sector after the tail: what is below goes with the tail. */
+/** First sample number of the sector after the tail: what is below goes with the tail. A sector
+ *  whose head cannot be read holds nothing that could be: then it is the one after that. */
 static uint64_t tail_end(const struct kwm_spool *spool)
 {
-    if (spool->tail == spool->head) {
-        return spool->seq_next;
-    }
     struct sector_header header;
-    const uint32_t second = (spool->tail + 1U) % sector_count(spool);
-    if (second == spool->head) {
-        return spool->head_seq_first;
+    uint32_t sector = (spool->tail + 1U) % sector_count(spool);
+    while (sector != spool->head) {
+        if (spool_read_header(spool, sector, &header) == KWM_OK) {
+            return header.seq_first;
+        }
+        sector = (sector + 1U) % sector_count(spool);
     }
-    return spool_read_header(spool, second, &header) == KWM_OK ? header.seq_first : spool->seq_next;
+    return spool->head_seq_first;
 }
 
 /** Tell what goes, then let the oldest sector go. */
@@ -150,10 +151,20 @@ static bool begin_prog(struct kwm_spool *spool)
     return true;
 }
 
+/** What was staged is lost, and the rest of the head cannot be trusted: the next record opens a
+ *  sector. */
+static void give_up_head(struct kwm_spool *spool)
+{
+    spool->busy_len = 0;
+    spool->stage_len = 0;
+    spool->off = sector_len(spool);
+    spool->stage_off = sector_len(spool);
+}
+
 /** Take note of what has ended. @return false while something still goes on. */
 static bool finish(struct kwm_spool *spool)
 {
-    if (spool->busy_len == 0 && !spool->is_erasing) {
+    if (!kwm_spool_is_busy(spool)) {
         return true;
     }
     const int done = hal_flash_poll(spool->config.flash);
@@ -163,9 +174,11 @@ static bool finish(struct kwm_spool *spool)
     spool->counters.flash_errors += done < 0 ? 1U : 0U;
     if (spool->is_erasing) {
         spool->is_erasing = false;
-        spool->is_next_erased = true;
+        spool->is_next_erased = done > 0;
     }
-    if (spool->busy_len != 0) {
+    if (spool->busy_len != 0 && done < 0) {
+        give_up_head(spool);
+    } else if (spool->busy_len != 0) {
         const uint32_t len = spool->busy_len;
         spool->busy_len = 0;
         memmove(spool->config.stage, spool->config.stage + len, spool->stage_len - len);
@@ -183,6 +196,11 @@ void kwm_spool_step(struct kwm_spool *spool)
             return;
         }
     }
+}
+
+bool kwm_spool_is_busy(const struct kwm_spool *spool)
+{
+    return spool->busy_len != 0 || spool->is_erasing;
 }
 
 /** Put a record into the stage; the caller made sure that it fits. payload is already in place. */
@@ -214,6 +232,7 @@ static void put_epoch(struct kwm_spool *spool)
     out[12] = epoch->phase;
     out[13] = epoch->source;
     seal_record(spool, KWM_RECORD_EPOCH, SPOOL_EPOCH_LEN);
+    spool->is_epoch_due = false;
 }
 
 /** Everything staged goes out, the last unit padded with zeros. @return whether it is out. */
@@ -261,15 +280,21 @@ static int open_sector(struct kwm_spool *spool, uint64_t base_tick)
     return KWM_OK;
 }
 
-/** Make sure that the head has room for len bytes in sector and stage. @return KWM_OK or NOSPC. */
-static int reserve(struct kwm_spool *spool, size_t len)
+/** Make sure that the stage has room for len bytes. @return whether it has. */
+static bool reserve(struct kwm_spool *spool, size_t len)
 {
     if (spool->config.stage_cap - spool->stage_len < len + SPOOL_RECORD_HEAD_MAX) {
         kwm_spool_step(spool);
     }
-    const bool fits = spool->config.stage_cap - spool->stage_len >= len + SPOOL_RECORD_HEAD_MAX &&
-                      sector_len(spool) - spool->off >= len;
-    return fits ? KWM_OK : KWM_ERR_NOSPC;
+    return spool->config.stage_cap - spool->stage_len >= len + SPOOL_RECORD_HEAD_MAX;
+}
+
+/** Whether an empty sector, and an empty stage, have room for so much behind head and epoch. */
+static bool can_fit(const struct kwm_spool *spool, size_t len)
+{
+    const size_t total = round_up(spool, KWM_SPOOL_HEADER_LEN) + SPOOL_EPOCH_LEN +
+                         KWM_RECORD_OVERHEAD + len + SPOOL_RECORD_HEAD_MAX;
+    return total <= sector_len(spool) && total <= spool->config.stage_cap;
 }
 
 static bool is_declared(const struct kwm_spool *spool, const struct kwm_series *series)
@@ -296,19 +321,21 @@ static void put_decl(struct kwm_spool *spool, struct kwm_series *series)
  */
 static int prepare(struct kwm_spool *spool, struct kwm_series *series, size_t len, uint64_t tick)
 {
-    if (len > KWM_SPOOL_PAYLOAD_LEN_MAX) {
-        return KWM_ERR_NOSPC;
-    }
     const size_t decl_need = series->decl_len + KWM_RECORD_OVERHEAD;
     const size_t need = len + KWM_RECORD_OVERHEAD;
+    if (len > KWM_SPOOL_PAYLOAD_LEN_MAX || !can_fit(spool, need + decl_need)) {
+        return KWM_ERR_NOSPC;
+    }
     const bool is_known = is_declared(spool, series);
-    const bool fits_here = spool->sector_seq != 0 && (is_known || has_local(spool)) &&
-                           reserve(spool, need + (is_known ? 0 : decl_need)) == KWM_OK;
-    if (!fits_here) {
-        const int err = open_sector(spool, tick);
-        if (err != KWM_OK || reserve(spool, need + decl_need) != KWM_OK) {
-            return KWM_ERR_NOSPC;
-        }
+    const size_t here = need + (is_known ? 0 : decl_need) +
+                        (spool->is_epoch_due ? SPOOL_EPOCH_LEN + KWM_RECORD_OVERHEAD : 0);
+    const bool is_full = spool->sector_seq == 0 || (!is_known && !has_local(spool)) ||
+                         sector_len(spool) - spool->off < here;
+    if (is_full ? open_sector(spool, tick) != KWM_OK : !reserve(spool, here)) {
+        return KWM_ERR_NOSPC;
+    }
+    if (spool->is_epoch_due) {
+        put_epoch(spool);
     }
     if (!is_declared(spool, series)) {
         put_decl(spool, series);
@@ -333,7 +360,7 @@ int kwm_spool_append(struct kwm_spool *spool, unsigned slot, uint64_t tick,
     if (err != KWM_OK) {
         return err;
     }
-    series->tick_newest = tick;
+    kwm_series_give_tick(spool->config.series, slot, tick);
     kwm_epochs_given(&spool->epochs, tick);
     *seq = spool->seq_next++;
     uint8_t *start = payload_place(spool);
@@ -370,19 +397,17 @@ int kwm_spool_append_dead(struct kwm_spool *spool, const struct kwm_sample *samp
     return KWM_OK;
 }
 
-void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, struct hal_wall wall,
-                        enum kwm_epoch_source source)
+void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, uint64_t oldest_ms,
+                        struct hal_wall wall, enum kwm_epoch_source source)
 {
-    if (!kwm_epochs_update(&spool->epochs, now_ms, wall, source) || spool->sector_seq == 0) {
-        return;
+    if (!kwm_epochs_update(&spool->epochs, now_ms, oldest_ms, wall, source) ||
+        spool->sector_seq == 0) {
+        return; /* the first sector will begin with it */
     }
-    if (reserve(spool, SPOOL_EPOCH_LEN + KWM_RECORD_OVERHEAD) == KWM_OK) {
+    const size_t need = SPOOL_EPOCH_LEN + KWM_RECORD_OVERHEAD;
+    spool->is_epoch_due = true;
+    if (sector_len(spool) - spool->off >= need && reserve(spool, need)) {
         put_epoch(spool);
         kwm_spool_step(spool);
-        return;
     }
-    /* A new sector begins with the epoch. If none can be had, the head is full all the same, so the
-     * next record opens one. */
-    const int err = open_sector(spool, now_ms / KWM_TICK_MS);
-    spool->counters.flash_errors += err == KWM_OK ? 0U : 1U;
 }

@@ -165,23 +165,28 @@ static bool publish(struct worker *self)
     return true;
 }
 
+/** Under the mutex. A job that is left before its thread woke up counts, too: the thread finds out
+ *  after the first question. */
+static bool has_work(const struct worker *self)
+{
+    return (self->state == STATE_RUNNING || self->state == STATE_LEFT) && self->done < self->count;
+}
+
 static void *run(void *arg)
 {
     struct worker *self = arg;
     bool is_alive = true;
     lock();
     while (is_alive) {
-        while (self->state != STATE_RUNNING || self->done == self->count) {
+        while (!has_work(self)) {
             const int rc = pthread_cond_wait(&self->start, &mutex);
             KWM_ASSERT(rc == 0);
         }
-        do {
-            const unsigned index = self->done;
-            unlock();
-            answer_item(self, index);
-            lock();
-            is_alive = publish(self);
-        } while (self->state == STATE_RUNNING && self->done < self->count);
+        const unsigned index = self->done;
+        unlock();
+        answer_item(self, index);
+        lock();
+        is_alive = publish(self);
     }
     unlock();
     return NULL;

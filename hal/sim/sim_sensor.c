@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/sim_sensor.h"
 
+#include <stddef.h>
+
 #include "hal/assert.h"
 
 static struct sim_sensor *self_of(struct hal_sensor *sensor)
 {
     return (struct sim_sensor *)sensor;
+}
+
+static void say(struct sim_sensor *self)
+{
+    self->sensor.detail = self->script.detail != NULL ? self->script.detail : "";
 }
 
 static int sim_begin(struct hal_sensor *sensor, uint64_t now_ms)
@@ -14,7 +21,7 @@ static int sim_begin(struct hal_sensor *sensor, uint64_t now_ms)
     KWM_ASSERT(!self->is_reading);
     sensor->detail = "";
     if (self->script.begin_err != KWM_OK) {
-        sensor->detail = self->script.detail;
+        say(self);
         return self->script.begin_err;
     }
     self->is_reading = true;
@@ -31,7 +38,7 @@ static int sim_poll(struct hal_sensor *sensor, uint64_t now_ms, struct hal_sink 
     }
     self->is_reading = false;
     if (self->script.poll_err != KWM_OK) {
-        sensor->detail = self->script.detail;
+        say(self);
         return self->script.poll_err;
     }
     self->readings++;

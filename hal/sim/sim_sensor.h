@@ -22,7 +22,7 @@ struct sim_sensor_script {
     bool is_silent;     /**< a reading never ends */
     int begin_err;      /**< begin() fails */
     int poll_err;       /**< poll() fails, when the reading would be over */
-    const char *detail; /**< says so */
+    const char *detail; /**< says so; NULL: nothing */
 };
 
 struct sim_sensor {

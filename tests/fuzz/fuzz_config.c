@@ -15,12 +15,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-_Noreturn void kwm_panic(const char *file, int line)
-{
-    fprintf(stderr, "%s:%d: assertion failed\n", file, line);
-    abort();
-}
-
 static const char *const modes[] = {"fast", "slow", NULL};
 
 static const struct hal_option_def members[] = {

@@ -63,9 +63,10 @@ static void begin(void)
     (void)kwdb_model_table(&world.server, "row");
 }
 
+static char document[1024];
+
 static void start(const char *agent, const char *inputs)
 {
-    char document[1024];
     (void)snprintf(
         document, sizeof(document),
         "{\"agent\":{\"interval\":\"10s\",\"flush_interval\":\"10s\"%s},\"outputs\":{\"http\":"
@@ -188,6 +189,31 @@ static void test_failing_sensor_is_told_once(void **state)
     sim_world_check(&world);
 }
 
+/** A row that waits for another input of its instant is kept when the program reloads or ends. */
+static void test_open_row_outlives_a_reload(void **state)
+{
+    (void)state;
+    begin();
+    (void)add("near", near_only, fill_near);
+    (void)add("far", far_only, fill_far);
+    start("", "{},{\"collection_jitter\":\"9s\"}");
+    unsigned open = 0;
+    for (unsigned i = 0; i < 300; i++) {
+        sim_world_run(&world, 100);
+        if (world.rows[0].is_used || world.rows[1].is_used || world.rows[2].is_used ||
+            world.rows[3].is_used) {
+            open++;
+            sim_world_reload(&world, document);
+        }
+    }
+    assert_true(open >= 2);
+    world.agent.collector.is_held = true;
+    kwm_collector_cancel(&world.agent.collector);
+    sim_world_run(&world, SIM_S(30));
+    sim_world_check(&world);
+    assert_int_equal(seen("near="), world.sensors[0].readings);
+}
+
 /* ---- many series ---- */
 
 static const struct hal_tag_def many_tags[] = {{.key = "n", .role = HAL_TAG_PRIMARY}};
@@ -235,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_second_value_is_an_error_that_names_both),
         cmocka_unit_test(test_tags_masks_and_names),
         cmocka_unit_test(test_failing_sensor_is_told_once),
+        cmocka_unit_test(test_open_row_outlives_a_reload),
         cmocka_unit_test(test_more_series_than_slots),
     };
     return cmocka_run_group_tests_name("scenario_collect", tests, NULL, NULL);

@@ -389,9 +389,11 @@ static void test_time_that_comes_late(void **state)
                            &(struct sim_sensor_script){.fill = fill, .ctx = &water_probe});
     (void)kwdb_model_table(&world.server, "air");
     (void)kwdb_model_table(&world.server, "water");
+    world.net.script.connect_err = KWM_ERR_IO; /* nor can a server be asked for it */
     sim_world_start(&world, two_sensors);
     sim_world_run(&world, SIM_S(600));
     assert_int_equal(world.server.rows, 0);
+    world.net.script.connect_err = KWM_OK;
     world.wall = (struct hal_wall){.state = HAL_WALL_SET, .unix_ms = INT64_C(1790000000000)};
     sim_world_run(&world, SIM_S(600));
     settle(120);

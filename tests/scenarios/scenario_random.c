@@ -4,7 +4,8 @@
  *         changed, and
  *         everything is delivered once the faults are over.
  * Method: six virtual hours a seed with a random fault at random times, more than half of the time;
- *         KWM_RUNS seeds from KWM_SEED on. A failing seed is printed.
+ *         the clock steps, the program reloads, connections end at any byte, sensors fail, storage
+ *         is small, coarse or slow. KWM_RUNS seeds from KWM_SEED on. A failing seed is printed.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 
 static struct sim_world world;
 
-static const struct hal_tag_def tags[] = {{.key = "unit", .role = HAL_TAG_PRIMARY}};
+static const struct hal_tag_def tags[] = {{.key = "unit", .role = HAL_TAG_PRIMARY},
+                                          {.key = "mode", .role = HAL_TAG_MUTABLE}};
 static const struct hal_field_def fields[] = {
     {.name = "temp", .kind = HAL_KIND_FIXED, .scale = 3},
     {.name = "load", .kind = HAL_KIND_DOUBLE},
@@ -22,7 +24,7 @@ static const struct hal_field_def fields[] = {
 };
 #define SCHEMA(name)                                                                            \
     {                                                                                           \
-        .measurement = (name), .tags = tags, .tag_count = 1, .fields = fields, .field_count = 3 \
+        .measurement = (name), .tags = tags, .tag_count = 2, .fields = fields, .field_count = 3 \
     }
 static const struct hal_schema schemas[] = {SCHEMA("air"), SCHEMA("water"), SCHEMA("soil")};
 static const struct hal_schema *const lists[][1] = {{&schemas[0]}, {&schemas[1]}, {&schemas[2]}};
@@ -38,9 +40,14 @@ static void fill(void *ctx, struct sim_sensor *sensor, uint64_t now_ms, struct h
 {
     const struct hal_schema *schema = ctx;
     (void)now_ms;
-    for (unsigned i = 0; i < 2; i++) {
-        const char unit = (char)('a' + i);
-        const struct hal_text tag = {.s = &unit, .len = 1};
+    for (unsigned i = 0; i < 3; i++) {
+        const char unit =
+            (char)('a' + i % 2U); /* the first one comes twice, at times in one mode */
+        const struct hal_text values_of[] = {{.s = &unit, .len = 1},
+                                             {.s = pick(3) == 0 ? "on" : "of", .len = 2}};
+        if (i == 2 && pick(4) != 0) {
+            break;
+        }
         const char *note = pick(97) == 0 ? "odd" : pick(61) == 0 ? "x" : "fine";
         const struct hal_value values[] = {
             {.kind = HAL_KIND_FIXED, .scale = 3, .i = (int64_t)pick(60000) - 20000},
@@ -48,14 +55,31 @@ static void fill(void *ctx, struct sim_sensor *sensor, uint64_t now_ms, struct h
             {.kind = HAL_KIND_STRING, .s = note, .len = (uint16_t)strlen(note)},
         };
         (void)sink->put(sink,
-                        &(struct hal_point){.schema = schema, .tags = &tag, .values = values});
+                        &(struct hal_point){.schema = schema, .tags = values_of, .values = values});
     }
     sensor->script.takes_ms = pick(10) == 0 ? pick(3000) : 0;
 }
 
+static char document[512];
+
+/** A configuration; what may change by a reload is another one each time. */
+static void write_document(unsigned spool_kib)
+{
+    (void)snprintf(
+        document, sizeof(document),
+        "{\"agent\":{\"interval\":\"%us\",\"flush_interval\":\"%us\",\"flush_jitter\":\"%us\","
+        "\"metric_batch_size\":%u,\"collection_jitter\":\"%us\","
+        "\"spool\":{\"size\":\"%uKiB\"}},\"outputs\":{\"http\":{\"url\":"
+        "\"https://kwdb.test/restapi/telegraf?db=d\",\"username\":\"u\",\"password\":\"p\"}},"
+        "\"inputs\":{\"sim\":[{},{},{%s}]}}",
+        8 + pick(5), 30 + pick(60), pick(20), pick(3) == 0 ? 1 + pick(9) : 200, pick(3), spool_kib,
+        pick(4) == 0 ? "\"name_override\":\"water\",\"tags\":{\"unit2\":\"x\"}" : "");
+}
+
+static unsigned spool_kib;
+
 static void begin(uint64_t seed)
 {
-    char document[512];
     random_state = seed;
     sim_world_init(&world, seed, UINT64_C(0xFFFFFFFF) - pick(1000000));
     for (unsigned i = 0; i < 3; i++) {
@@ -66,14 +90,19 @@ static void begin(uint64_t seed)
     }
     world.server.is_old = pick(4) == 0;
     world.sector_len = 512U << pick(4);
-    world.line_count_max = (uint16_t)(pick(3) == 0 ? 1 + pick(5) : 200);
-    (void)snprintf(
-        document, sizeof(document),
-        "{\"agent\":{\"interval\":\"10s\",\"flush_interval\":\"60s\",\"flush_jitter\":\"%us\","
-        "\"spool\":{\"size\":\"%uKiB\"}},\"outputs\":{\"http\":{\"url\":"
-        "\"https://kwdb.test/restapi/telegraf?db=d\",\"username\":\"u\",\"password\":\"p\"}},"
-        "\"inputs\":{\"sim\":[{},{},{}]}}",
-        pick(20), 64U << pick(4));
+    world.line_count_max = (uint16_t)(pick(3) == 0 ? 1U + pick(5) : 200U);
+    world.prog_len = (uint16_t)(pick(3) == 0 ? 8U << pick(6) : 1U);
+    world.is_flash_slow = pick(4) == 0;
+    world.slow_flash.script.prog_polls = pick(3);
+    world.slow_flash.script.erase_polls = pick(20);
+    if (pick(6) == 0) {
+        world.wall = (struct hal_wall){.state = HAL_WALL_UNKNOWN};
+    }
+    spool_kib = 16U << pick(6);
+    if (spool_kib * 1024U < 4U * world.sector_len) {
+        world.sector_len = 4096;
+    }
+    write_document(spool_kib);
     sim_world_start(&world, document);
 }
 
@@ -89,14 +118,28 @@ static void heal(void)
         world.server.tables[i].has_no_privilege = false;
         world.server.tables[i].strange = NULL;
         world.sensors[i].script.is_silent = false;
+        world.sensors[i].script.begin_err = KWM_OK;
+        world.sensors[i].script.poll_err = KWM_OK;
     }
+    world.net.script.send_reset_len = SIM_NET_NEVER;
+    world.net.script.recv_reset_len = SIM_NET_NEVER;
     world.server.closes = false;
+}
+
+/** Nine steps can be kept apart. Some are of exactly what lies between two readings. */
+static void step_clock(void)
+{
+    static const int64_t steps[] = {10000, 8000, 9000, 11000, 12000, 60000, 3600000, 700, 30};
+    if (world.wall.state == HAL_WALL_SET && world.agent.spool.epochs.overlaps < 9) {
+        const int64_t step = steps[pick(sizeof(steps) / sizeof(steps[0]))];
+        world.wall.unix_ms += pick(3) == 0 ? step : -step;
+    }
 }
 
 static void break_something(void)
 {
     struct kwdb_table *table = &world.server.tables[pick(3)];
-    switch (pick(12)) {
+    switch (pick(17)) {
     case 0:
         world.net.script.connect_err = KWM_ERR_IO;
         sim_net_close_at(&world.net, world.now_ms, SIM_NET_RESET);
@@ -123,6 +166,23 @@ static void break_something(void)
         break;
     case 7:
         world.server.closes = true;
+        break;
+    case 8:
+        world.sensors[pick(3)].script.begin_err = KWM_ERR_IO;
+        world.sensors[pick(3)].script.poll_err = KWM_ERR_IO;
+        break;
+    case 9:
+        step_clock();
+        break;
+    case 10:
+        write_document(spool_kib);
+        sim_world_reload(&world, document);
+        break;
+    case 11:
+        world.net.script.send_reset_len = world.net.net.info.bytes_sent + pick(8000);
+        break;
+    case 12:
+        world.net.script.recv_reset_len = world.net.net.info.bytes_recv + pick(2000);
         break;
     default:
         world.server.fault = (enum kwdb_fault)(1 + pick(KWDB_NO_PQ));

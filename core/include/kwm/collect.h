@@ -104,6 +104,9 @@ struct kwm_collector {
 void kwm_collector_init(struct kwm_collector *collector, const struct kwm_collector_config *config,
                         uint64_t now_ms, bool is_first_now);
 
+/** @return boot time (ms) of the oldest sample that may still be appended; at most now_ms. */
+uint64_t kwm_collector_oldest_ms(const struct kwm_collector *collector, uint64_t now_ms);
+
 /** The wall clock was set or stepped: align the ticks anew. */
 void kwm_collector_realign(struct kwm_collector *collector, uint64_t now_ms);
 

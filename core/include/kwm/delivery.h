@@ -12,7 +12,9 @@
  * are so.
  *
  * Memory:  lines, streams, reader and line buffer are the caller's.   Context: main loop only.
- * Bounds:  a step reads at most KWM_DELIVERY_RECORDS_MAX records, and begins at most one request.
+ * Bounds:  a step begins at most one request. It chooses from at most KWM_DELIVERY_RECORDS_MAX
+ *          records, and reads a line for the second time at the cost of at most a sector; when a
+ *          batch ends, it does so for each of its lines that is refused.
  *          For k lines of n that the server does not store, one batch costs at most
  *          2k(ceil(log2(n/k)) + 1) + 1 requests, and 1 where the reply adds up.
  */
@@ -24,6 +26,7 @@
 #include <stdint.h>
 
 #include "kwm/account.h"
+#include "kwm/delivery_state.h"
 #include "kwm/event.h"
 #include "kwm/schedule.h"
 #include "kwm/spool.h"
@@ -33,48 +36,6 @@
 #define KWM_DELIVERY_RANGES_MAX 24U
 #define KWM_BATCH_LINES_MAX 1000U
 #define KWM_LINE_LEN_MAX 8192U
-
-enum kwm_stream_state {
-    KWM_STREAM_NORMAL,   /**< goes with the cursor */
-    KWM_STREAM_PAUSED,   /**< held, until a probe */
-    KWM_STREAM_DRAINING, /**< catches up with the cursor */
-};
-
-/** A measurement in the eyes of one output. */
-struct kwm_stream {
-    uint8_t state;       /**< enum kwm_stream_state */
-    uint8_t piece;       /**< PAUSED: enum kwm_piece that did it */
-    uint8_t tries;       /**< probes that failed in a row */
-    uint8_t blame_tries; /**< of them, those where a later line was stored, with one text */
-    bool has_aside;
-    uint32_t blame_hash;
-    uint32_t aside_hash; /**< text that sets a line aside at once when others are stored */
-    uint64_t blame_since_ms;
-    uint64_t pos;      /**< not NORMAL: every sample of it below was counted */
-    uint64_t mark;     /**< samples of it below are in doubt */
-    uint64_t probe_ms; /**< PAUSED: when */
-    uint32_t counts[KWM_FATE_COUNT];
-};
-
-/** One line of the batch in hand. */
-struct kwm_batch_line {
-    uint32_t seq_off; /**< from the batch's base */
-    uint32_t hash;    /**< of the server's text */
-    uint16_t len;     /**< bytes of the line; 0: it is not sent */
-    uint16_t stream;
-    uint8_t piece;    /**< enum kwm_piece; 0: no verdict yet */
-    uint8_t said;     /**< what the reply at hand says, until it is known to count */
-    uint8_t fate;     /**< enum kwm_fate of a line that cannot be sent */
-    bool is_doubtful; /**< it was sent before without a verdict of its own */
-};
-
-/** A text of the server, known by its hash, about one measurement. */
-struct kwm_reason {
-    uint32_t hash;
-    uint16_t stream;
-    bool is_told;
-    char text[KWM_PIECE_TEXT_LEN_MAX + 1U];
-};
 
 struct kwm_delivery_config {
     struct kwm_spool *spool;
@@ -93,12 +54,6 @@ struct kwm_delivery_config {
     struct kwm_event_sink events;
     uint32_t (*random)(void *ctx);
     void *ctx;
-};
-
-enum kwm_batch_kind { KWM_BATCH_NONE, KWM_BATCH_MAIN, KWM_BATCH_DRAIN, KWM_BATCH_PROBE };
-
-struct kwm_range {
-    uint16_t begin, end;
 };
 
 struct kwm_delivery {
@@ -120,8 +75,9 @@ struct kwm_delivery {
     uint32_t told_failure; /**< hash of the failure that was told last; 0: none */
     uint32_t told_drops;   /**< bits of the drop reasons that were told */
 
+    enum kwm_batch_kind kind, last_kind; /**< of this batch, and of the one before */
+
     /* The batch in hand. */
-    enum kwm_batch_kind kind;
     bool is_selected;
     bool is_sent;      /**< a request is on its way */
     uint64_t begun_ms; /**< a probe is of the measurements that were due then */

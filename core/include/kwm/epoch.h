@@ -50,11 +50,13 @@ void kwm_epochs_init(struct kwm_epochs *epochs, uint32_t boot_id);
 
 /**
  * Take notice of the wall clock. Call it often.
+ * @param oldest_ms boot time of the oldest sample that may still be given under a new epoch:
+ *                  readings that go on, rows that are not closed. At most now_ms.
  * @return true when a new epoch begins: the caller puts epochs->current into the log before any
  *         record that is to use it.
  */
-bool kwm_epochs_update(struct kwm_epochs *epochs, uint64_t now_ms, struct hal_wall wall,
-                       enum kwm_epoch_source source);
+bool kwm_epochs_update(struct kwm_epochs *epochs, uint64_t now_ms, uint64_t oldest_ms,
+                       struct hal_wall wall, enum kwm_epoch_source source);
 
 /** @return unix milliseconds of a tick under an epoch. */
 int64_t kwm_epoch_stamp_ms(const struct kwm_epoch *epoch, uint64_t tick);

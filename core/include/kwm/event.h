@@ -20,7 +20,8 @@ enum kwm_event_code {
     KWM_EVENT_SENSOR,     /**< a sensor fails in a way that is new: name, text */
     KWM_EVENT_SENSOR_OK,  /**< and works again: name */
     KWM_EVENT_CONFLICT,   /**< two sensors give one field: name, text */
-    KWM_EVENT_REPLACED,   /**< characters that the dialect cannot carry became _ */
+    KWM_EVENT_REPLACED,   /**< a row holds what the dialect cannot carry: measurement, line */
+    KWM_EVENT_PHASES_WORN, /**< the clock stepped back for the tenth time: rows may meet others */
 };
 
 struct kwm_event {

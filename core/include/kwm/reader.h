@@ -21,6 +21,8 @@
 #define KWM_SPOOL_PAYLOAD_LEN_MAX 4096U
 /** Head byte, two bytes of length, checksum. */
 #define KWM_RECORD_OVERHEAD 7U
+/** Bytes of a reader's scratch. */
+#define KWM_READER_SCRATCH_LEN (KWM_SPOOL_PAYLOAD_LEN_MAX + KWM_RECORD_OVERHEAD)
 
 struct kwm_spool;
 
@@ -43,13 +45,15 @@ struct kwm_reader {
     uint32_t sector_seq; /**< 0: not placed */
     uint32_t off;
     uint64_t seq_first; /**< of the sector */
+    uint64_t seq_end;   /**< of the sector behind it; UINT64_MAX: not known */
     uint64_t seq_next;  /**< every sample below it has been passed */
     uint64_t base_tick;
     uint32_t boot_id;
     struct kwm_epoch epoch;      /**< in force here; source NONE if none */
     bool skip_crc;               /**< second pass over records that were checked */
     bool wants_measurement_only; /**< does not look up the series: the sample's slot is NONE */
-    uint8_t *scratch; /**< KWM_SPOOL_PAYLOAD_LEN_MAX + overhead, where flash is not mapped */
+    /** KWM_READER_SCRATCH_LEN bytes; NULL only where flash is mapped and takes single bytes. */
+    uint8_t *scratch;
 };
 
 /** A reader's place, to go back to. */
@@ -76,7 +80,8 @@ struct kwm_sample {
     uint16_t values_len;
 };
 
-/** Place the reader before the first sample with seq >= the given one that is still there. */
+/** Place the reader before the first sample with seq >= the given one that is still there. The next
+ *  sample costs at most the records of one sector. */
 void kwm_reader_seek(struct kwm_reader *reader, uint64_t seq);
 
 /** Remember a place, and go back to it (cheap while the reader is still in the same sector). */

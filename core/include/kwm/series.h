@@ -32,6 +32,7 @@ struct kwm_measurement {
 /** One slot. Private but for what the spool and the collector keep in it. */
 struct kwm_series {
     uint32_t hash;       /**< of the whole declaration */
+    uint32_t key_hash;   /**< of measurement and primary tags: whose stamps must differ */
     uint32_t generation; /**< changes whenever the slot changes hands; 0: free */
     uint32_t used;       /**< when it was last used, in lookups */
     uint32_t decl_off;   /**< in the pool */
@@ -49,8 +50,9 @@ struct kwm_series {
     /* Kept here for the spool: where it is declared in the head sector. */
     uint32_t sector_seq;
     uint16_t local_id;
-    /** Newest tick (10 ms) of this boot given to a sample of it, so that none is given twice. */
+    /** Newest tick (10 ms) of this boot given to a sample of it or a twin: none is given twice. */
     uint64_t tick_newest;
+    bool has_twin; /**< another slot may have the same measurement and primary tags */
 };
 
 struct kwm_series_table {
@@ -84,6 +86,10 @@ void kwm_series_set_dialect(struct kwm_series_table *table, enum kwm_dialect dia
  */
 KWM_NODISCARD int kwm_series_intern(struct kwm_series_table *table, const uint8_t *bytes,
                                     size_t len);
+
+/** A sample of the slot gets this tick: none of equal measurement and primary tags may have it,
+ *  too. */
+void kwm_series_give_tick(struct kwm_series_table *table, unsigned slot, uint64_t tick);
 
 /** View of a slot's declaration; valid until the next intern or template. */
 void kwm_series_decl(const struct kwm_series_table *table, unsigned slot, struct kwm_decl *decl);

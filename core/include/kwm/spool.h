@@ -82,6 +82,7 @@ struct kwm_spool {
     uint16_t local_count;
     bool is_next_erased;
     bool is_erasing;
+    bool is_epoch_due; /**< the epoch goes into the head before the next record */
 };
 
 /** Begin an empty log. @return KWM_OK, KWM_ERR_INVAL for an impossible geometry or too little
@@ -92,9 +93,13 @@ KWM_NODISCARD int kwm_spool_init(struct kwm_spool *spool, const struct kwm_spool
 /** Move what is staged towards flash, and erase ahead. Bounded; call it in every step. */
 void kwm_spool_step(struct kwm_spool *spool);
 
-/** Let the epoch follow the wall clock, and put a new one into the log. */
-void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, struct hal_wall wall,
-                        enum kwm_epoch_source source);
+/** @return whether flash is at work: step again soon. */
+bool kwm_spool_is_busy(const struct kwm_spool *spool);
+
+/** Let the epoch follow the wall clock, and put a new one into the log.
+ *  @param oldest_ms as for kwm_epochs_update(). */
+void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, uint64_t oldest_ms,
+                        struct hal_wall wall, enum kwm_epoch_source source);
 
 /**
  * Append one sample of a series.
@@ -103,8 +108,8 @@ void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, struct hal_wal
  * newest.
  * @param values as many as the declaration has fields, in its order, kinds as declared or NONE.
  * @return KWM_OK and its sequence number in *seq; KWM_ERR_NOSPC when there is no room (all that
- *         could go is pinned, or flash is not ready): the sample took no number; KWM_ERR_NOENT if
- *         no value is present.
+ *         could go is pinned, flash is not ready, or it could not be had in an empty sector): the
+ *         sample took no number; KWM_ERR_NOENT if no value is present.
  */
 KWM_NODISCARD int kwm_spool_append(struct kwm_spool *spool, unsigned slot, uint64_t tick,
                                    const struct hal_value *values, uint64_t *seq);
