@@ -198,7 +198,7 @@ static bool read_into(struct app_reading *reading, const struct app_options *opt
     memset(&errors, 0, sizeof(errors));
     const int err = kwm_config_read(&reading->config, &errors, &env, document, (size_t)len,
                                     reading->arena, sizeof(reading->arena));
-    memset(document, 0, sizeof(document)); /* it may hold a password */
+    memset(document, 0, (size_t)len); /* it may hold a password */
     (void)tell_problems(options, &errors);
     return err == KWM_OK;
 }
@@ -299,7 +299,7 @@ static bool configure_tls(struct app *a, const struct kwm_config_output *output)
     }
     const int err = a->has_tls ? tls_net_configure(&a->tls, &config)
                                : tls_net_init(&a->tls, &a->tcp.net, &config);
-    memset(key, 0, sizeof(key));
+    memset(key, 0, config.key_pem != NULL ? strlen(key) : 0);
     if (err != KWM_OK) {
         say(HAL_LOG_ERROR, a->tls.net.detail);
         return false;

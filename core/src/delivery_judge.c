@@ -387,9 +387,9 @@ static unsigned find_line(const struct kwm_delivery *d, unsigned stream, unsigne
 
 static void commit_probe(struct kwm_delivery *d, uint64_t now_ms)
 {
-    /* Whether a measurement without a line in the batch has none in the log. */
-    const bool is_complete =
-        d->end >= d->config.spool->seq_next && d->line_count < delivery_line_limit(d);
+    /* Whether a measurement without a line in the batch has none up to its end, or at all. */
+    const bool is_seen = d->line_count < delivery_line_limit(d);
+    const bool is_complete = is_seen && d->end >= d->config.spool->seq_next;
     for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
         struct kwm_stream *stream = &d->config.streams[i];
         if (stream->state != KWM_STREAM_PAUSED || stream->probe_ms > d->begun_ms) {
@@ -402,6 +402,8 @@ static void commit_probe(struct kwm_delivery *d, uint64_t now_ms)
                             later < d->line_count ? &d->config.lines[later] : NULL, now_ms);
         } else if (is_complete) {
             resume(d, i, d->end); /* nothing of it is left */
+        } else if (is_seen && stream->pos < d->end) {
+            stream->pos = d->end; /* look further on at once */
         } else {
             stream->probe_ms = now_ms + PAUSE_TRANSIENT_MS;
         }

@@ -302,7 +302,7 @@ unsigned linux_job_poll(int job)
     KWM_ASSERT(self->state == STATE_RUNNING);
     const unsigned done = self->done;
     unlock();
-    if (done < self->count && poll_set != NULL) {
+    if (poll_set != NULL) {
         linux_poll_set_want(poll_set, self->wake_fd, LINUX_POLL_READ);
     }
     return done;

@@ -64,7 +64,7 @@ KWM_NODISCARD int linux_job_add(int job, enum linux_question question, const cha
 void linux_job_start(int job);
 
 /** @return answers that are there, of all that were asked for. The main loop is woken when the last
- *  one comes, if it is not there yet. */
+ *  one is there, be it already. */
 unsigned linux_job_poll(int job);
 
 /** @param index below what linux_job_poll() returned. Valid until the job ends or is left. */

@@ -18,10 +18,10 @@ static const struct hal_tag_def unit_tags[] = {{.key = "unit", .role = HAL_TAG_P
                                                {.key = "mode", .role = HAL_TAG_MUTABLE}};
 static const struct hal_field_def unit_fields[] = {{.name = "count", .kind = HAL_KIND_INT},
                                                    {.name = "note", .kind = HAL_KIND_STRING}};
-#define SCHEMA(text)                                                                    \
-    {                                                                                   \
+#define SCHEMA(text)                                                                     \
+    {                                                                                    \
         .measurement = (text), .tags = unit_tags, .tag_count = 2, .fields = unit_fields, \
-        .field_count = 2                                                                \
+        .field_count = 2                                                                 \
     }
 static const struct hal_schema air = SCHEMA("air");
 static const struct hal_schema water = SCHEMA("water");
@@ -383,6 +383,28 @@ static void test_choosing_pins_nothing(void **state)
     assert_true(world.agent.spool.pinned_from == KWM_SEQ_NONE);
 }
 
+/** The held rows of a measurement made room; its next ones are far away in the log. */
+static void test_held_rows_far_away_are_found(void **state)
+{
+    (void)state;
+    begin(3);
+    world.sector_len = 512;
+    start(",\"spool\":{\"size\":\"16KiB\"}");
+    world.server.tables[1].is_missing = true;
+    sim_world_run(&world, SIM_S(5));
+    water_source.units = 0;
+    sim_world_run(&world, SIM_S(4 * 3600));
+    assert_int_equal(world.streams[1].counts[KWM_FATE_DROPPED_ROOM], 3);
+    water_source.units = 3;
+    sim_world_run(&world, SIM_S(100));
+    assert_int_equal(world.streams[1].state, KWM_STREAM_PAUSED);
+    world.server.tables[1].is_missing = false;
+    settle(3700);
+    sim_world_check(&world);
+    assert_int_equal(totals()->waiting, 0);
+    assert_in_range(world.streams[1].counts[KWM_FATE_STORED], 27, 33);
+}
+
 /* ---- replies ---- */
 
 /** A 413 whose reply is cut off says enough; so does a cut reply that its connection's end
@@ -552,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_reload_in_a_body_still_looks_at_checksums),
         cmocka_unit_test(test_draining_takes_turns_with_the_others),
         cmocka_unit_test(test_choosing_pins_nothing),
+        cmocka_unit_test(test_held_rows_far_away_are_found),
         cmocka_unit_test(test_cut_413_is_too_large),
         cmocka_unit_test(test_late_reading_after_a_step_back),
         cmocka_unit_test(test_rows_of_equal_primary_tags_get_stamps_of_their_own),

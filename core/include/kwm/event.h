@@ -9,18 +9,18 @@
 #include <stdint.h>
 
 enum kwm_event_code {
-    KWM_EVENT_DELIVERING, /**< the first request that worked, or the first after a failure */
-    KWM_EVENT_FAILING,    /**< a request failed in a way that is new: err, stage, status, text */
-    KWM_EVENT_AUTH,       /**< the server does not take the credentials: text */
-    KWM_EVENT_MISTAKE,    /**< the configuration does not fit the server: status, text */
-    KWM_EVENT_PAUSED,     /**< a measurement is held back: measurement, reason, text */
-    KWM_EVENT_RESUMED,    /**< and goes on: measurement */
-    KWM_EVENT_REFUSED,    /**< rows were set aside: measurement, reason, text, line */
-    KWM_EVENT_DROPPED,    /**< rows were lost for a reason that is new: measurement, reason */
-    KWM_EVENT_SENSOR,     /**< a sensor fails in a way that is new: name, text */
-    KWM_EVENT_SENSOR_OK,  /**< and works again: name */
-    KWM_EVENT_CONFLICT,   /**< two sensors give one field: name, text */
-    KWM_EVENT_REPLACED,   /**< a row holds what the dialect cannot carry: measurement, line */
+    KWM_EVENT_DELIVERING,  /**< the first request that worked, or the first after a failure */
+    KWM_EVENT_FAILING,     /**< a request failed in a way that is new: err, stage, status, text */
+    KWM_EVENT_AUTH,        /**< the server does not take the credentials: text */
+    KWM_EVENT_MISTAKE,     /**< the configuration does not fit the server: status, text */
+    KWM_EVENT_PAUSED,      /**< a measurement is held back: measurement, reason, text */
+    KWM_EVENT_RESUMED,     /**< and goes on: measurement */
+    KWM_EVENT_REFUSED,     /**< rows were set aside: measurement, reason, text, line */
+    KWM_EVENT_DROPPED,     /**< rows were lost for a reason that is new: measurement, reason */
+    KWM_EVENT_SENSOR,      /**< a sensor fails in a way that is new: name, text */
+    KWM_EVENT_SENSOR_OK,   /**< and works again: name */
+    KWM_EVENT_CONFLICT,    /**< two sensors give one field: name, text */
+    KWM_EVENT_REPLACED,    /**< a row holds what the dialect cannot carry: measurement, line */
     KWM_EVENT_PHASES_WORN, /**< the clock stepped back for the tenth time: rows may meet others */
 };
 
