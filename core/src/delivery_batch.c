@@ -249,7 +249,10 @@ static int write_line(struct kwm_delivery *d, const struct kwm_batch_line *line,
     if (!delivery_read(d, delivery_seq(d, line), &sample)) {
         return KWM_ERR_STATE;
     }
+    struct kwm_line_losses *losses = &d->config.spool->config.series->losses;
+    const struct kwm_line_losses counted = *losses; /* when the line was described */
     const int len = delivery_encode(d, &sample, (char *)out, cap);
+    *losses = counted;
     return len == (int)line->len ? len : KWM_ERR_STATE;
 }
 

@@ -131,8 +131,10 @@ static bool set_usage(struct hal_value *values, const uint64_t now[COLUMN_COUNT]
     if (!is_back[IDLE]) {
         values[USAGE_ACTIVE] = linux_percent(total - delta[IDLE], total);
     }
-    is_back[USER] = is_back[USER] || is_back[GUEST] || delta[USER] < delta[GUEST];
-    is_back[NICE] = is_back[NICE] || is_back[GUEST_NICE] || delta[NICE] < delta[GUEST_NICE];
+    is_back[GUEST] = is_back[GUEST] || delta[USER] < delta[GUEST];
+    is_back[GUEST_NICE] = is_back[GUEST_NICE] || delta[NICE] < delta[GUEST_NICE];
+    is_back[USER] = is_back[USER] || is_back[GUEST];
+    is_back[NICE] = is_back[NICE] || is_back[GUEST_NICE];
     delta[USER] -= delta[GUEST];
     delta[NICE] -= delta[GUEST_NICE];
     for (unsigned i = 0; i < COLUMN_COUNT; i++) {
