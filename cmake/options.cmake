@@ -25,8 +25,8 @@ endif()
 if(KWM_HARDEN)
     add_compile_options(-fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
     add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
-    # Tables of pointers need a relocation each in a position-independent program: packed, where linker
-    # and C library know how (binutils 2.38, glibc 2.36), they take a tenth.
+    # Tables of pointers need a relocation each in a position-independent program: packed, where
+    # linker and C library know how (binutils 2.38, glibc 2.36), they take a tenth.
     include(CheckLinkerFlag)
     check_linker_flag(C -Wl,-z,pack-relative-relocs KWM_HAS_PACKED_RELOCS)
     if(KWM_HAS_PACKED_RELOCS)

@@ -8,7 +8,8 @@
 #include "linux/input_list.h"
 
 #define CPUS_MAX 256U
-#define TICK_DIGITS 2U /* USER_HZ is 100 but on old architectures */
+#define TICKS_MAX (UINT64_MAX / 16U) /* between two readings; no sum of them overflows */
+#define TICK_DIGITS 2U               /* USER_HZ is 100 but on old architectures */
 
 enum column {
     USER,
@@ -121,7 +122,7 @@ static bool set_usage(struct hal_value *values, const uint64_t now[COLUMN_COUNT]
     uint64_t delta[COLUMN_COUNT];
     bool is_back[COLUMN_COUNT];
     for (unsigned i = 0; i < COLUMN_COUNT; i++) {
-        is_back[i] = now[i] < before[i];
+        is_back[i] = now[i] < before[i] || now[i] - before[i] > TICKS_MAX;
         delta[i] = is_back[i] ? 0 : now[i] - before[i];
     }
     const uint64_t total = sum_of(delta);
