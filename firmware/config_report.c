@@ -62,7 +62,7 @@ static uint8_t chain_of(const struct kwm_config_place *place,
 /* A key comes from the document: only what is safe on a terminal is shown of it. */
 static void append_key(struct kwm_text *text, const char *key)
 {
-    for (size_t i = 0; key[i] != '\0' && i < KEY_SHOWN_LEN_MAX; i++) {
+    for (size_t i = 0; i < KEY_SHOWN_LEN_MAX && key[i] != '\0'; i++) {
         const bool is_plain = key[i] > ' ' && key[i] <= '~';
         kwm_text_append_char(text, is_plain ? key[i] : '?');
     }

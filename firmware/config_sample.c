@@ -114,6 +114,7 @@ static void put_close(struct writer *writer, bool is_last)
 
 static const struct example *find_example(const struct example *examples, const char *key)
 {
+    KWM_ASSERT(key != NULL);
     while (examples->key != NULL && strcmp(examples->key, key) != 0) {
         examples++;
     }
