@@ -301,6 +301,79 @@ static void test_equal_ticks_are_kept_apart(void **state)
     assert_int_equal(assert_log_from(0), 5);
 }
 
+/** Every kind comes back as it went in, in all combinations of what is present. */
+static void test_kinds(void **state)
+{
+    static const struct hal_value given[2][6] = {
+        {{.kind = HAL_KIND_INT, .i = INT64_MIN},
+         {.kind = HAL_KIND_UINT, .u = UINT64_MAX},
+         {.kind = HAL_KIND_DOUBLE, .d = -0.1},
+         {.kind = HAL_KIND_FIXED, .scale = 3, .i = INT64_MAX},
+         {.kind = HAL_KIND_BOOL, .b = true},
+         {.kind = HAL_KIND_STRING, .s = "text", .len = 4}},
+        {{.kind = HAL_KIND_INT, .i = 0},
+         {.kind = HAL_KIND_UINT, .u = 127},
+         {.kind = HAL_KIND_DOUBLE, .d = 1e300},
+         {.kind = HAL_KIND_FIXED, .scale = 3, .i = -1},
+         {.kind = HAL_KIND_BOOL, .b = false},
+         {.kind = HAL_KIND_STRING, .s = "", .len = 0}}};
+    (void)state;
+    uint8_t decl[128];
+    struct kwm_decl_builder builder;
+    begin(4096, 16, 1);
+    kwm_decl_build(&builder, decl, sizeof(decl), (struct hal_text){"m0", 2});
+    for (unsigned i = 0; i < 6; i++) {
+        const char name = (char)('a' + i);
+        kwm_decl_build_field(&builder, &(struct kwm_decl_field){.name = {&name, 1},
+                                                                .kind = given[0][i].kind,
+                                                                .scale = given[0][i].scale});
+    }
+    const int slot = kwm_series_intern(&table, decl, (size_t)kwm_decl_build_end(&builder));
+    assert_true(slot >= 0);
+    reader.sector_seq = 0;
+    for (unsigned n = 2; n < 128; n++) { /* bit 0: which values; the others: what is there */
+        struct hal_value values[6];
+        struct hal_value back[HAL_FIELDS_MAX];
+        struct kwm_sample sample;
+        uint64_t seq = 0;
+        unsigned budget = 1000;
+        memcpy(values, given[n & 1U], sizeof(values));
+        for (unsigned i = 0; i < 6; i++) {
+            /* Absent: nothing, another kind or scale, no number. */
+            if ((n >> (i + 1U) & 1U) == 0) {
+                values[i].kind = n % 3U == 0 ? HAL_KIND_NONE : 7;
+            }
+        }
+        assert_int_equal(kwm_spool_append(&spool, (unsigned)slot, n, values, &seq), KWM_OK);
+        kwm_reader_seek(&reader, seq);
+        assert_int_equal(kwm_reader_next(&reader, &sample, &budget), 1);
+        assert_int_equal(kwm_sample_values(&spool, &sample, back), KWM_OK);
+        assert_int_equal(sample.is_partial, n >> 1 != 63);
+        for (unsigned i = 0; i < 6; i++) {
+            const bool is_there = (n >> (i + 1U) & 1U) != 0;
+            assert_int_equal(back[i].kind, is_there ? values[i].kind : HAL_KIND_NONE);
+            if (!is_there) {
+                continue;
+            }
+            assert_int_equal(back[i].scale, values[i].scale);
+            if (values[i].kind == HAL_KIND_STRING) {
+                assert_int_equal(back[i].len, values[i].len);
+                assert_memory_equal(back[i].s, values[i].s, values[i].len);
+            } else if (values[i].kind == HAL_KIND_BOOL) {
+                assert_int_equal(back[i].b, values[i].b);
+            } else {
+                assert_memory_equal(&back[i].u, &values[i].u, sizeof(values[i].u));
+            }
+        }
+        /* Cut anywhere, it is no sample. */
+        for (uint16_t len = 0; len < sample.values_len; len++) {
+            struct kwm_sample cut = sample;
+            cut.values_len = len;
+            assert_int_equal(kwm_sample_values(&spool, &cut, back), KWM_ERR_CORRUPT);
+        }
+    }
+}
+
 static void test_nothing_present_is_no_sample(void **state)
 {
     (void)state;
@@ -381,6 +454,65 @@ static void test_flipped_bytes_never_make_a_wrong_sample(void **state)
     }
     assert_true(lost > 0); /* else the flips were not seen at all */
     memcpy(bytes, image, sizeof(image));
+}
+
+/** Put a record into the head as it is, with a right checksum. */
+static void put_raw(uint8_t type, const char *payload, uint8_t len)
+{
+    uint8_t *to = bytes + spool.head * flash.flash.geometry.sector_len + spool.off;
+    to[0] = type;
+    to[1] = len;
+    memcpy(to + 2, payload, len);
+    kwm_put_u32(to + 2 + len, kwm_crc32c(spool.sector_seq, to, 2U + len));
+    spool.off += 6U + len;
+    spool.stage_off = spool.off;
+}
+
+/** What a later version may write is passed over; what cannot be right ends the sector. */
+static void test_records_of_others(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t type;
+        const char *payload;
+        uint8_t len;
+        bool ends;
+    } cases[] = {
+        {"a type of the future", 9, "abc", 3, false},
+        {"a checkpoint", KWM_RECORD_CHECKPOINT, "abc", 3, false},
+        {"a dead letter", KWM_RECORD_DEAD, "", 0, false},
+        {"another boot", KWM_RECORD_BOOT, "\7\0\0\0\0\0\0\0\0\0\0", 12, false},
+        {"a boot cut short", KWM_RECORD_BOOT, "\7\0\0\0\0\0\0\0\0\0", 11, true},
+        {"an epoch of another boot", KWM_RECORD_EPOCH, "\7\0\0\0\0\0\0\0\0\0\0\0\1\1", 14, false},
+        {"an epoch without a phase", KWM_RECORD_EPOCH, "\1\0\0\0\0\0\0\0\0\0\0\0\12\1", 14, true},
+        {"an epoch cut short", KWM_RECORD_EPOCH, "\1\0\0\0\0\0\0\0\0\0\0\0\1", 13, true},
+        {"an empty sample", KWM_RECORD_SAMPLE, "", 0, true},
+        {"a sample without a tick", KWM_RECORD_SAMPLE, "\0\3", 2, true},
+        {"a sample of no series", KWM_RECORD_SAMPLE, "\5\3\0\0", 4, true},
+        {"a declaration that is none", KWM_RECORD_DECL, "\5x", 2, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        print_message("  %s\n", cases[i].name);
+        begin(4096, 4, 1);
+        uint64_t seq = 0;
+        for (unsigned n = 0; n < 3; n++) {
+            assert_int_equal(append(n, n + 1U, n, false, &seq), KWM_OK);
+        }
+        put_raw(cases[i].type, cases[i].payload, cases[i].len);
+        struct kwm_sample sample;
+        unsigned budget = 100;
+        unsigned count = 0;
+        assert_int_equal(append(0, 4, 4, false, &seq), KWM_OK);
+        kwm_reader_seek(&reader, 0);
+        while (kwm_reader_next(&reader, &sample, &budget) == 1) {
+            count++;
+        }
+        assert_int_equal(count, cases[i].ends ? 3 : 4);
+        assert_int_equal(spool.counters.corrupt_sectors, cases[i].ends ? 1 : 0);
+        assert_int_equal(sample.boot_id,
+                         cases[i].type == KWM_RECORD_BOOT && !cases[i].ends ? 7 : 1);
+    }
 }
 
 static void test_golden_image(void **state)
@@ -608,9 +740,11 @@ int main(void)
         cmocka_unit_test(test_mark_outlives_its_declarations),
         cmocka_unit_test(test_pinned_samples_stay),
         cmocka_unit_test(test_equal_ticks_are_kept_apart),
+        cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_nothing_present_is_no_sample),
         cmocka_unit_test(test_epochs_date_what_is_under_them),
         cmocka_unit_test(test_flipped_bytes_never_make_a_wrong_sample),
+        cmocka_unit_test(test_records_of_others),
         cmocka_unit_test(test_golden_image),
         cmocka_unit_test(test_seeking_ahead_costs_a_sector),
         cmocka_unit_test(test_what_can_never_fit_costs_nothing),

@@ -52,7 +52,7 @@ struct line {
     int64_t stamp_ms;
 };
 
-static bool split_line(const char *text, size_t len, struct line *line)
+static bool split_line(const char *text, size_t len, size_t stamp_digits, struct line *line)
 {
     *line = (struct line){.text = text, .len = len};
     const char *space = memchr(text, ' ', len);
@@ -69,12 +69,12 @@ static bool split_line(const char *text, size_t len, struct line *line)
     const size_t stamp_len = len - line->tags_len - line->fields_len - 2;
     const char *comma = memchr(text, ',', line->tags_len);
     const size_t name_len = comma != NULL ? (size_t)(comma - text) : line->tags_len;
-    if (stamp_len != 13 || name_len >= sizeof(line->table) || comma == NULL) {
+    if (stamp_len != stamp_digits || name_len >= sizeof(line->table) || comma == NULL) {
         return false;
     }
     memcpy(line->table, text, name_len);
     line->table[name_len] = '\0';
-    line->stamp_ms = strtoll(second + 1, NULL, 10);
+    line->stamp_ms = strtoll(second + 1, NULL, 10) / (stamp_digits == 19 ? 1000000 : 1);
     return line->stamp_ms >= INT64_C(1000000000000);
 }
 
@@ -200,7 +200,7 @@ static bool execute_line(struct kwdb_model *model, const char *text, size_t len,
 {
     struct line line;
     char piece[512];
-    if (!split_line(text, len, &line)) {
+    if (!split_line(text, len, model->is_influx ? 19 : 13, &line)) {
         model->malformed++;
         add_desc(model, "wrong telegraf insert statement and please check;");
         return false;
@@ -339,10 +339,28 @@ static bool refuse_early(struct kwdb_model *model, struct sim_net *net, unsigned
     return true;
 }
 
+/** InfluxDB says how many it dropped, not which. */
+static void make_influx(struct kwdb_model *model, unsigned lines, unsigned stored)
+{
+    char body[128];
+    if (stored == lines) {
+        make_reply(model, "204 No Content", "application/json", "", "", 0);
+        return;
+    }
+    const int len = snprintf(body, sizeof(body),
+                             "{\"error\":\"partial write: field type conflict: dropped=%u\"}\n",
+                             lines - stored);
+    make_reply(model, "400 Bad Request", "application/json", "", body, (size_t)len);
+}
+
 static void reply_to_lines(struct kwdb_model *model, struct sim_net *net, unsigned lines,
                            unsigned stored)
 {
-    make_json(model, lines, stored);
+    if (model->is_influx) {
+        make_influx(model, lines, stored);
+    } else {
+        make_json(model, lines, stored);
+    }
     switch (model->fault) {
     case KWDB_DROP_AFTER:
         sim_net_close_at(net, *model->clock_ms + model->latency_ms, SIM_NET_RESET);
@@ -404,14 +422,32 @@ static void serve_lines(struct kwdb_model *model, struct sim_net *net, const cha
     }
 }
 
+/** @return whether a request of InfluxDB's was answered by a status alone. */
+static bool refuse_by_status(struct kwdb_model *model, struct sim_net *net)
+{
+    static const char body[] = "{\"error\":\"no\"}";
+    char status[32];
+    if (!model->is_influx || model->status == 0) {
+        return false;
+    }
+    model->requests++;
+    (void)snprintf(status, sizeof(status), "%u No", (unsigned)model->status);
+    make_reply(model, status, "application/json", "", body, sizeof(body) - 1);
+    answer(model, net, model->reply_len);
+    return true;
+}
+
 static void serve(struct kwdb_model *model, struct sim_net *net, const char *head, const char *body,
                   size_t len)
 {
+    model->is_influx = strncmp(head, "POST /write?db=", 15) == 0;
     if (strncmp(head, "GET /health ", 12) == 0) {
         model->health_requests++;
         make_reply(model, "200 OK", "application/json", "", "{}", 2);
         answer(model, net, model->reply_len);
-    } else if (strncmp(head, "POST /restapi/telegraf?db=", 26) != 0 ||
+    } else if (refuse_by_status(model, net)) {
+        return;
+    } else if ((strncmp(head, "POST /restapi/telegraf?db=", 26) != 0 && !model->is_influx) ||
                strstr(head, "\r\nHost: ") == NULL) {
         model->malformed++;
         make_reply(model, "404 Not Found", "text/plain", "", "404 page not found", 18);

@@ -6,6 +6,7 @@
  * It answers as the real one does: always 200, the truth in the JSON body, one piece of `desc` for
  * each line, the reply in one write. Rows are kept by (table, tags, stamp): a second row of the
  * same key replaces the first and is counted as such, and one of other content is counted apart.
+ * Beside KWDB's endpoints there is InfluxDB's /write, with the same tables and faults.
  *
  * Memory:  the caller's struct (a few MiB; static in tests).   Context: one thread.
  */
@@ -80,6 +81,7 @@ struct kwdb_model {
     uint32_t latency_ms;
     bool is_old;          /**< answers as before 2.2: the last line only */
     bool closes;          /**< ends each connection after its reply */
+    uint16_t status;      /**< of /write in place of its own, without running anything; 0: none */
     bool is_413_cut;      /**< KWDB_TOO_LARGE: the connection ends before the body of the reply */
     int64_t date_unix_ms; /**< Date header: this at virtual time 0 */
 
@@ -101,6 +103,7 @@ struct kwdb_model {
 
     /* Private. */
     const uint64_t *clock_ms;
+    bool is_influx; /* the request at hand is one */
     char request[KWDB_BODY_MAX];
     size_t request_len;
     char reply[KWDB_REPLY_MAX];
