@@ -23,6 +23,7 @@ load_tests = side_by_side
 STORED, CONFIG, REFUSED, NOT_DELIVERED = 0, 1, 2, 3  # exit codes of --once
 COUNT = 200
 BLOCKED_SECONDS = 15  # a mistake ends --once at once, not after its 60 s or the first back-off
+HURRY = {"outputs": {"http": {"timeout": "3s"}}}
 MEM = {"mem": {"fieldinclude": ["total", "used_percent"]}}
 MEM_TABLE = ("create table mem (k_timestamp timestamp not null, total int8, used_percent float8) "
              "tags (host varchar(64) not null) primary tags (host);")
@@ -257,8 +258,7 @@ class BadRows(Once):
         self.assertEqual(len(posts), 1)
 
     def assert_halving(self, posts, bad, count):
-        """The bound of DELIVERY: 2k(ceil(log2(n/k))+1)+1 requests for k lines that are not
-        stored."""
+        """At most 2k(ceil(log2(n/k))+1)+1 requests for k of n lines that are not stored."""
         bound = 2 * bad * (math.ceil(math.log2(count / bad)) + 1) + 1
         self.assertLessEqual(len(posts), bound)
         self.assertGreater(len(posts), 1, "a reply that does not add up was believed")
@@ -367,12 +367,11 @@ class Faults(Once):
                              "rows are kept")
 
     def test_hang(self):
-        self.fault("hang:1", "no complete reply within 1000 ms; rows are kept",
-                   changes={"outputs": {"http": {"timeout": "1s"}}})
+        self.fault("hang:1", "no complete reply within 3000 ms; rows are kept", changes=HURRY)
 
     def test_reply_after_the_deadline(self):
-        self.fault("delay=1500:1", "no complete reply within 1000 ms; rows are kept",
-                   resent=COUNT, changes={"outputs": {"http": {"timeout": "1s"}}})
+        self.fault("delay=4000:1", "no complete reply within 3000 ms; rows are kept",
+                   resent=COUNT, changes=HURRY)
 
     def test_reply_within_the_deadline(self):
         self.fault("delay=1500:1", None, posts=1)
@@ -439,8 +438,8 @@ class Faults(Once):
         self.fault("connect-reset:1", "Connection reset by peer; rows are kept", posts=1)
 
     def test_connect_hang(self):
-        self.fault("connect-hang:1", "no connection within 1000 ms; rows are kept", posts=1,
-                   changes={"outputs": {"http": {"timeout": "1s"}}})
+        self.fault("connect-hang:1", "no connection within 3000 ms; rows are kept", posts=1,
+                   changes=HURRY)
 
     def test_tls13(self):
         for http in {}, {"tls_min_version": "TLS13"}:
@@ -597,7 +596,7 @@ class Running(Judged):
             self.assert_account(log, server, refused=0, unknown=0, waiting=0, dropped=0)
             posts = server.requests("/restapi/telegraf")
             at = [post["fault"] for post in posts].index("drop-reused")
-            self.assertLess(posts[at + 1]["at"] - posts[at]["at"], 0.5)
+            self.assertLess(posts[at + 1]["at"] - posts[at]["at"], 1)
             self.assertEqual(server.status()["counters"]["rows_overwritten"], 0)
         self.assert_told(log)
 
@@ -646,11 +645,7 @@ class Running(Judged):
                 log = stopped(agent)
             account = self.assert_account(log, server, refused=0, unknown=0, waiting=0, dropped=0)
             self.assertGreaterEqual(account.stored, 2 * seconds)
-            ticks = [at for (at,) in server.query(
-                "select distinct k_timestamp from net order by k_timestamp")]
-            # The first tick is at once, the others are by the clock.
-            gaps = {later - earlier for earlier, later in zip(ticks[1:], ticks[2:])}
-            self.assertEqual(gaps, {1000}, "a tick is missing or stands twice")
+            self.assert_on_time(server, "net")
             self.assertLessEqual(len(log.troubles), 3, log.text)
         return log
 
