@@ -145,7 +145,6 @@ static void take_line(struct kwm_delivery *d, const struct kwm_sample *sample)
 
 static void begin_select(struct kwm_delivery *d)
 {
-    d->config.reader->skip_crc = false;
     kwm_reader_seek(d->config.reader, d->base);
     d->end = d->base;
     d->base_sector = 0;

@@ -71,7 +71,7 @@ static void fill(void *ctx, struct sim_sensor *sensor, uint64_t now_ms, struct h
 static void write_document(char *out, size_t cap, const char *agent)
 {
     (void)snprintf(out, cap,
-                   "{\"agent\":{\"interval\":\"10s\",\"flush_interval\":\"60s\"%s},\"outputs\":{"
+                   "{\"agent\":{\"interval\":\"10s\"%s},\"outputs\":{"
                    "\"http\":{\"url\":\"https://kwdb.test/restapi/telegraf?db=db1\",\"username\":"
                    "\"u\",\"password\":\"p\"}},\"inputs\":{\"sim\":[{},{}]}}",
                    agent);
@@ -249,6 +249,60 @@ static void test_reload_keeps_a_line_known_as_stored_in_doubt(void **state)
     assert_int_equal(totals()->waiting, 0);
 }
 
+/** Some lines of a batch were stored, but behind one that holds their measurement; then all make
+ *  room. */
+static void test_room_takes_lines_behind_a_held_one(void **state)
+{
+    (void)state;
+    begin(8);
+    world.sector_len = 512;
+    start(",\"spool\":{\"size\":\"16KiB\"}");
+    world.server.fault = KWDB_DRAINING; /* each third line is not stored, the first one, too */
+    world.server.fault_count = 1;
+    while (world.server.requests == 0) {
+        sim_world_run(&world, 10);
+    }
+    sim_world_run(&world, 20);
+    assert_int_equal(world.streams[0].state, KWM_STREAM_PAUSED);
+    assert_in_range(world.server.rows, 10, 11); /* of 16 */
+    world.net.script.connect_err = KWM_ERR_IO;
+    sim_net_close_at(&world.net, world.now_ms, SIM_NET_RESET);
+    while (world.agent.spool.seq_first < 16) {
+        need_room();
+    }
+    assert_int_equal(fate(KWM_FATE_STORED), 1); /* the first of water; its second one was not */
+    assert_in_range(fate(KWM_FATE_UNKNOWN), world.server.rows - 1U, 15);
+    assert_in_range(fate(KWM_FATE_DROPPED_ROOM), 0, world.agent.spool.seq_first - 11U);
+}
+
+/** A probe stored a row that the cursor had not come to; its measurement joined the cursor; then
+ *  the row makes room. */
+static void test_doubt_goes_with_a_measurement_that_joins(void **state)
+{
+    (void)state;
+    begin(1);
+    world.sector_len = 512;
+    start(",\"spool\":{\"size\":\"16KiB\"},\"flush_interval\":\"2h\"");
+    world.server.tables[1].is_missing = true;
+    sim_world_run(&world, SIM_S(5));
+    assert_int_equal(world.streams[1].state, KWM_STREAM_PAUSED);
+    world.server.tables[1].is_missing = false;
+    const struct kwm_stream *stream = &world.streams[1];
+    while (stream->state != KWM_STREAM_NORMAL) {
+        sim_world_run(&world, 100);
+        assert_true(world.now_ms < SIM_S(2000));
+    }
+    assert_int_equal(fate(KWM_FATE_STORED), 2);
+    assert_int_equal(world.server.rows, 3); /* the probe's later one */
+    world.net.script.connect_err = KWM_ERR_IO;
+    sim_net_close_at(&world.net, world.now_ms, SIM_NET_RESET);
+    const uint64_t end = world.agent.spool.seq_next;
+    while (world.agent.spool.seq_first < end) {
+        need_room();
+    }
+    assert_in_range(fate(KWM_FATE_UNKNOWN), 1, 20);
+}
+
 /* ---- damaged records ---- */
 
 /** Damage the record of the n-th sample from seq_first on: the last byte of its checksum, or its
@@ -335,6 +389,39 @@ static void test_reload_in_a_body_still_looks_at_checksums(void **state)
 }
 
 /* ---- pace ---- */
+
+/** Two tries an hour apart are not enough to blame a line: a third one has to say the same. */
+static void test_blame_needs_three_tries(void **state)
+{
+    (void)state;
+    begin(1);
+    start("");
+    world.server.tables[0].strange = "'odd'";
+    sim_world_run(&world, SIM_S(100));
+    air_source.note = "odd";
+    sim_world_run(&world, SIM_S(10));
+    air_source.note = NULL;
+    const struct kwm_stream *stream = &world.streams[0];
+    while (stream->blame_tries == 0) {
+        sim_world_run(&world, SIM_S(1));
+        assert_true(world.now_ms < SIM_S(4000));
+    }
+    world.net.script.connect_err = KWM_ERR_IO; /* nothing is tried for two hours */
+    sim_net_close_at(&world.net, world.now_ms, SIM_NET_RESET);
+    sim_world_run(&world, SIM_S(7200));
+    world.net.script.connect_err = KWM_OK;
+    while (stream->blame_tries < 2) {
+        sim_world_run(&world, 100);
+        assert_true(world.now_ms < SIM_S(12000));
+    }
+    assert_int_equal(stream->state, KWM_STREAM_PAUSED);
+    assert_int_equal(kwm_totals_refused(totals()), 0);
+    sim_world_run(&world, SIM_S(3700));
+    assert_int_equal(kwm_totals_refused(totals()), 1);
+    settle(100);
+    sim_world_check(&world);
+    assert_int_equal(totals()->waiting, 0);
+}
 
 /** While one measurement drains, the rows of the other go on. */
 static void test_draining_takes_turns_with_the_others(void **state)
@@ -569,6 +656,9 @@ int main(void)
         cmocka_unit_test(test_probe_tells_a_sure_refusal),
         cmocka_unit_test(test_room_takes_a_line_known_as_stored),
         cmocka_unit_test(test_reload_keeps_a_line_known_as_stored_in_doubt),
+        cmocka_unit_test(test_room_takes_lines_behind_a_held_one),
+        cmocka_unit_test(test_doubt_goes_with_a_measurement_that_joins),
+        cmocka_unit_test(test_blame_needs_three_tries),
         cmocka_unit_test(test_damaged_records_are_counted),
         cmocka_unit_test(test_damage_in_the_batch_in_hand_holds_nobody_up),
         cmocka_unit_test(test_reload_in_a_body_still_looks_at_checksums),

@@ -24,6 +24,7 @@ static const struct hal_schema *const air_only[] = {&air};
 
 static unsigned units;
 static unsigned noted; /* so many of the next rows have the note */
+static unsigned every; /* each so manieth row has it, too; 0: none */
 static const char *note;
 static unsigned points;
 
@@ -33,10 +34,11 @@ static void fill(void *ctx, struct sim_sensor *sensor, uint64_t now_ms, struct h
     (void)sensor;
     (void)now_ms;
     for (unsigned i = 0; i < units; i++) {
-        const char unit = (char)('a' + i);
-        const struct hal_text tag = {.s = &unit, .len = 1};
-        const bool is_noted = noted > 0;
-        noted -= is_noted ? 1U : 0U;
+        char unit[8];
+        const struct hal_text tag = {.s = unit,
+                                     .len = (uint16_t)snprintf(unit, sizeof(unit), "u%u", i)};
+        const bool is_noted = noted > 0 || (every != 0 && points % every == every - 1U);
+        noted -= noted > 0 ? 1U : 0U;
         const struct hal_value values[] = {
             {.kind = HAL_KIND_INT, .i = (int64_t)points++},
             {.kind = is_noted ? HAL_KIND_STRING : HAL_KIND_NONE,
@@ -52,6 +54,7 @@ static void begin(unsigned count)
     sim_world_init(&world, support_seed(), SIM_S(1000));
     units = count;
     noted = 0;
+    every = 0;
     note = "odd";
     points = 0;
     (void)sim_world_sensor(&world, "air", air_only, 1,
@@ -63,7 +66,7 @@ static void start_at(const char *path, const char *more)
 {
     char document[2048];
     (void)snprintf(document, sizeof(document),
-                   "{\"agent\":{\"interval\":\"10s\",\"flush_interval\":\"60s\"%s},\"outputs\":{"
+                   "{\"agent\":{\"interval\":\"10s\"%s},\"outputs\":{"
                    "\"http\":{\"url\":\"https://kwdb.test%s\",\"username\":\"u\",\"password\":"
                    "\"p\"}},\"inputs\":{\"sim\":{}}}",
                    more, path);
@@ -175,6 +178,45 @@ static void test_influx_searches_bad_lines(void **state)
     assert_int_equal(fate(KWM_FATE_STORED), totals()->collected - 1U);
 }
 
+/** For k bad lines of n: 2k(ceil(log2(n/k)) + 1) + 1 requests at most; the first half is the
+ *  largest power of two below n. */
+static void test_halving_keeps_its_bound(void **state)
+{
+    static const struct {
+        unsigned lines, every;
+    } cases[] = {{1, 1},   {2, 1},   {2, 2},   {3, 3},    {7, 7},     {64, 64},  {65, 65},
+                 {96, 48}, {100, 7}, {100, 1}, {200, 20}, {200, 100}, {200, 200}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const unsigned n = cases[i].lines;
+        const unsigned k = n / cases[i].every;
+        unsigned log = 0;
+        while (k << log < n) {
+            log++;
+        }
+        begin(n);
+        every = cases[i].every;
+        world.server.tables[0].strange = "\"odd\"";
+        start_at("/write?db=db1", "");
+        world.net.script.connect_err = KWM_ERR_IO;
+        sim_world_run(&world, SIM_S(1));
+        world.agent.collector.is_held = true;
+        world.net.script.connect_err = KWM_OK;
+        settle(600);
+        print_message("  %u bad of %u: %u requests\n", k, n, world.server.requests);
+        assert_int_equal(kwm_totals_refused(totals()), k);
+        assert_int_equal(fate(KWM_FATE_STORED), n - k);
+        assert_in_range(world.server.requests, 1, 2U * k * (log + 1U) + 1U);
+        assert_int_equal(world.server.served[0].lines, n);
+        for (unsigned half = 128; n > 1 && half > 0; half /= 2U) {
+            if (half < n) {
+                assert_int_equal(world.server.served[1].lines, half);
+                break;
+            }
+        }
+    }
+}
+
 static void test_influx_statuses_keep_all(void **state)
 {
     static const struct {
@@ -266,6 +308,75 @@ static void test_damaged_sector_makes_room(void **state)
     assert_int_equal(world.server.rows, fate(KWM_FATE_STORED));
     assert_int_equal(totals()->collected,
                      fate(KWM_FATE_STORED) + kwm_totals_dropped(totals()) + fate(KWM_FATE_UNKNOWN));
+}
+
+/* ---- pace ---- */
+
+static void test_backlog_is_sent_with_rests(void **state)
+{
+    (void)state;
+    begin(8);
+    world.line_count_max = 20;
+    world.server.latency_ms = 500;
+    start();
+    world.net.script.connect_err = KWM_ERR_IO;
+    sim_world_run(&world, SIM_S(1200));
+    world.net.script.connect_err = KWM_OK;
+    while (world.server.requests < 20) {
+        sim_world_run(&world, 50);
+    }
+    for (unsigned i = 2; i < 20; i++) { /* twice as long as a request took, and the request */
+        assert_in_range(world.server.served[i].at_ms - world.server.served[i - 1U].at_ms, 1500,
+                        1600);
+    }
+}
+
+static void test_full_batch_does_not_wait_for_its_flush(void **state)
+{
+    (void)state;
+    begin(4);
+    world.line_count_max = 20;
+    start_at("/restapi/telegraf?db=db1", ",\"flush_interval\":\"1h\"");
+    sim_world_run(&world, SIM_S(1000));
+    assert_in_range(world.server.requests, 19, 23);
+    assert_int_equal(world.server.served[10].lines, 20);
+}
+
+static void test_retry_after_is_honoured(void **state)
+{
+    (void)state;
+    begin(4);
+    start();
+    sim_world_run(&world, SIM_S(5));
+    world.server.fault = KWDB_UNAVAILABLE;
+    world.server.fault_arg = 500;
+    world.server.fault_count = 1;
+    sim_world_run(&world, SIM_S(1000));
+    assert_int_equal(world.server.served[1].fault, KWDB_UNAVAILABLE);
+    assert_in_range(world.server.served[2].at_ms - world.server.served[1].at_ms, SIM_S(500),
+                    SIM_S(501));
+    settle(200);
+    assert_int_equal(totals()->waiting, 0);
+}
+
+static void test_third_cut_reply_means_fewer_lines(void **state)
+{
+    (void)state;
+    begin(4);
+    start();
+    sim_world_run(&world, SIM_S(5));
+    world.server.fault = KWDB_CUT;
+    world.server.fault_arg = 150;
+    world.server.fault_count = 3;
+    sim_world_run(&world, SIM_S(100));
+    const struct kwdb_served *served = &world.server.served[1];
+    assert_in_range(served[0].lines, 5, 32);
+    assert_int_equal(served[1].lines, served[0].lines);
+    assert_int_equal(served[2].lines, served[0].lines);
+    assert_in_range(served[3].lines, served[0].lines / 2U, served[0].lines - 1U);
+    settle(200);
+    assert_int_equal(totals()->waiting, 0);
+    assert_int_equal(fate(KWM_FATE_STORED), totals()->collected);
 }
 
 /* ---- the end ---- */
@@ -368,9 +479,14 @@ int main(void)
         cmocka_unit_test(test_known_text_sets_aside_at_once),
         cmocka_unit_test(test_reply_that_does_not_fit),
         cmocka_unit_test(test_influx_searches_bad_lines),
+        cmocka_unit_test(test_halving_keeps_its_bound),
         cmocka_unit_test(test_influx_statuses_keep_all),
         cmocka_unit_test(test_rows_that_cannot_be_sent),
         cmocka_unit_test(test_damaged_sector_makes_room),
+        cmocka_unit_test(test_backlog_is_sent_with_rests),
+        cmocka_unit_test(test_full_batch_does_not_wait_for_its_flush),
+        cmocka_unit_test(test_retry_after_is_honoured),
+        cmocka_unit_test(test_third_cut_reply_means_fewer_lines),
         cmocka_unit_test(test_end_sends_what_there_is_without_rests),
         cmocka_unit_test(test_what_is_settled),
         cmocka_unit_test(test_own_state_is_a_row),
