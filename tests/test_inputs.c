@@ -110,6 +110,11 @@ static const struct row rows[] = {
     {"diskio, counters go back",
      "\"diskio\": {}",
      {{"wrap1", "diskio-before", KWM_OK, NULL}, {"wrap2", "diskio-back", KWM_OK, NULL}}},
+    {"diskio, devices that were away",
+     "\"diskio\": {}",
+     {{"wrap2", "diskio-first", KWM_OK, NULL},
+      {"idle", NULL, KWM_OK, NULL},
+      {"wrap2", "diskio-first", KWM_OK, NULL}}},
     {"diskio, missing", "\"diskio\": {}", {{"missing", NULL, KWM_ERR_NOENT, "diskstats: No such"}}},
     {"temp", "\"temp\": {}", {{"amd64", "temp", KWM_OK, NULL}}},
     {"temp, devices",
@@ -359,6 +364,14 @@ static void test_long_lines(void **state)
     assert_int_equal(read_once("\"kernel\": {}"), 1);
     assert_string_equal(out.text, "kernel boot_time=6u,context_switches=5u,interrupts=99u,"
                                   "processes_forked=7u\n");
+
+    /* What follows the buffer's end within a line is no line. */
+    memset(text, 'x', LINUX_LINE_LEN_MAX);
+    len = LINUX_LINE_LEN_MAX;
+    len += (size_t)snprintf(text + len, sizeof(text) - len, "btime 66\nctxt 5\n");
+    write_file("proc/stat", text, len);
+    assert_int_equal(read_once("\"kernel\": {}"), 1);
+    assert_string_equal(out.text, "kernel context_switches=5u\n");
 
     /* Lines that meet the buffer's end at every place. */
     for (unsigned shift = 0; shift < 40; shift++) {

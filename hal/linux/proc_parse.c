@@ -92,14 +92,6 @@ bool linux_take_decimal(struct linux_cursor *cursor, struct linux_decimal *out)
     return has_digit && (cursor->at == cursor->end || linux_is_blank(*cursor->at));
 }
 
-static void drop_digit(struct linux_decimal *value)
-{
-    const int64_t rest = value->mantissa % 10;
-    value->mantissa /= 10;
-    value->mantissa += rest >= 5 ? 1 : rest <= -5 ? -1 : 0;
-    value->digits--;
-}
-
 bool linux_decimal_rescale(struct linux_decimal *value, uint8_t digits)
 {
     KWM_ASSERT(digits <= DIGITS_MAX);
@@ -140,21 +132,68 @@ bool linux_decimal_add(struct linux_decimal *value, struct linux_decimal other)
            !__builtin_add_overflow(value->mantissa, other.mantissa, &value->mantissa);
 }
 
+/** 128 bits without a type that 32-bit machines lack; the least significant part first. */
+struct wide {
+    uint32_t parts[4];
+};
+
+static struct wide multiply(uint64_t a, uint64_t b)
+{
+    const uint32_t left[2] = {(uint32_t)a, (uint32_t)(a >> 32)};
+    const uint32_t right[2] = {(uint32_t)b, (uint32_t)(b >> 32)};
+    struct wide product = {{0}};
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t carry = 0;
+        for (unsigned j = 0; j < 2; j++) {
+            carry += (uint64_t)left[i] * right[j] + product.parts[i + j];
+            product.parts[i + j] = (uint32_t)carry;
+            carry >>= 32;
+        }
+        product.parts[i + 2U] = (uint32_t)carry;
+    }
+    return product;
+}
+
+/** @return the remainder. */
+static unsigned divide_by_ten(struct wide *number)
+{
+    uint64_t rest = 0;
+    for (unsigned i = 4; i-- > 0;) {
+        rest = rest << 32 | number->parts[i];
+        number->parts[i] = (uint32_t)(rest / 10U);
+        rest %= 10U;
+    }
+    return (unsigned)rest;
+}
+
+static uint64_t size_of(int64_t number)
+{
+    return number < 0 ? 0U - (uint64_t)number : (uint64_t)number;
+}
+
 bool linux_decimal_multiply(struct linux_decimal *value, struct linux_decimal other)
 {
-    int64_t product;
     drop_zeros(value);
     drop_zeros(&other);
-    while (__builtin_mul_overflow(value->mantissa, other.mantissa, &product) ||
-           value->digits + other.digits > (int)DIGITS_MAX) {
-        struct linux_decimal *longer = value->digits > other.digits ? value : &other;
-        if (longer->digits == 0) {
+    struct wide product = multiply(size_of(value->mantissa), size_of(other.mantissa));
+    unsigned digits = (unsigned)value->digits + other.digits;
+    unsigned rest = 0;
+    while (product.parts[3] != 0 || product.parts[2] != 0 || product.parts[1] > INT32_MAX ||
+           digits > DIGITS_MAX) {
+        if (digits == 0) {
             return false;
         }
-        drop_digit(longer);
+        rest = divide_by_ten(&product);
+        digits--;
     }
-    value->mantissa = product;
-    value->digits = (uint8_t)(value->digits + other.digits);
+    const uint64_t size =
+        ((uint64_t)product.parts[1] << 32 | product.parts[0]) + (rest >= 5U ? 1U : 0U);
+    if (size > INT64_MAX) {
+        return false;
+    }
+    const bool is_negative = (value->mantissa < 0) != (other.mantissa < 0);
+    value->mantissa = is_negative ? -(int64_t)size : (int64_t)size;
+    value->digits = (uint8_t)digits;
     return true;
 }
 

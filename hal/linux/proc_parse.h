@@ -84,7 +84,8 @@ bool linux_decimal_rescale(struct linux_decimal *value, uint8_t digits);
 /** value += other. @return whether it fits. */
 bool linux_decimal_add(struct linux_decimal *value, struct linux_decimal other);
 
-/** value *= other, exactly as long as 18 digits are enough. @return whether it fits. */
+/** value *= other, with as many digits after the point as fit, the last one rounded.
+ *  @return whether its whole part fits. */
 bool linux_decimal_multiply(struct linux_decimal *value, struct linux_decimal other);
 
 /** value *= 10^-digits; digits that have no room any more are rounded away. */

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/* A 32-bit statvfs() fails with EOVERFLOW on file systems of today's sizes. */
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
 #include "linux/worker.h"
 
 #include <errno.h>
@@ -15,6 +19,8 @@
 
 /** For glob(), and for file systems in user space that bring a library. */
 #define STACK_LEN (256U * 1024U)
+
+_Static_assert(sizeof(fsblkcnt_t) == 8, "file systems of over 2^32 blocks");
 
 enum state {
     STATE_EMPTY,   /**< no thread */
