@@ -38,6 +38,9 @@ struct hal_flash_ops {
     int (*erase)(struct hal_flash *flash, uint32_t sector);
     /** @return 1 when nothing (more) goes on, 0 while it does, KWM_ERR_IO if it failed. */
     int (*poll)(struct hal_flash *flash);
+    /** Begin making durable what was programmed and erased so far. NULL: it is so at once (NOR,
+     *  EEPROM, RAM). @return KWM_OK, or KWM_ERR_STATE while an operation goes on. Then poll(). */
+    int (*sync)(struct hal_flash *flash);
 };
 
 struct hal_flash {
@@ -66,6 +69,12 @@ KWM_NODISCARD static inline int hal_flash_erase(struct hal_flash *flash, uint32_
 KWM_NODISCARD static inline int hal_flash_poll(struct hal_flash *flash)
 {
     return flash->ops->poll(flash);
+}
+
+/** @return as for the op; 1 where there is nothing to be done. */
+KWM_NODISCARD static inline int hal_flash_sync(struct hal_flash *flash)
+{
+    return flash->ops->sync != NULL ? flash->ops->sync(flash) : 1;
 }
 
 #endif
