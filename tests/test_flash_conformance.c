@@ -4,9 +4,13 @@
  * ends.
  * Method: one suite over all implementations and several geometries; then the log over sim_flash.
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kwm/spool.h"
+#include "linux/file_flash.h"
 #include "ram/ram_flash.h"
 #include "sim/sim_flash.h"
 #include "support.h"
@@ -17,14 +21,62 @@
 static uint8_t bytes[FLASH_LEN];
 static struct ram_flash ram;
 static struct sim_flash sim;
+static struct file_flash file;
+static struct linux_poll_set poll_set;
+static char path[] = "/tmp/kwm_flash_XXXXXX";
 
-enum kind { RAM, SIM_FAST, SIM_SLOW };
+/** FILE_FALLEN: on a disk that is full. */
+enum kind { RAM, SIM_FAST, SIM_SLOW, FILE_OK, FILE_FALLEN };
 
 static const struct hal_flash_geometry geometries[] = {
     {.sector_len = 512, .sector_count = 16, .prog_len = 1},
     {.sector_len = 4096, .sector_count = 16, .prog_len = 8},
     {.sector_len = 4096, .sector_count = 4, .prog_len = 256},
 };
+
+static ssize_t refuse_write(int fd, const uint8_t *data, size_t len, uint64_t off)
+{
+    (void)fd;
+    (void)data;
+    (void)len;
+    (void)off;
+    errno = ENOSPC;
+    return -1;
+}
+
+static const struct file_sys full_disk = {.write_at = refuse_write};
+
+/** A file that has the bytes. */
+static struct hal_flash *make_file(const struct hal_flash_geometry *geometry,
+                                   const struct file_sys *sys)
+{
+    static uint8_t overlay[FLASH_LEN], forgotten[FILE_FLASH_FORGOTTEN_LEN(16)];
+    const uint32_t len = geometry->sector_len * geometry->sector_count;
+    const struct file_flash_config config = {.path = path,
+                                             .sector_len = geometry->sector_len,
+                                             .sector_count = geometry->sector_count,
+                                             .prog_len = geometry->prog_len,
+                                             .overlay = overlay,
+                                             .overlay_count = 4,
+                                             .forgotten = forgotten,
+                                             .poll_set = &poll_set,
+                                             .sys = sys};
+    memcpy(path + sizeof(path) - 7U, "XXXXXX", 6);
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, len), len);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(file_flash_open(&file, &config, 0), KWM_OK);
+    return &file.flash;
+}
+
+static void unmake(enum kind kind)
+{
+    if (kind == FILE_OK || kind == FILE_FALLEN) {
+        assert_int_equal(file_flash_close(&file, 10000), kind == FILE_OK ? KWM_OK : KWM_ERR_IO);
+        assert_int_equal(unlink(path), 0);
+    }
+}
 
 static struct hal_flash *make(enum kind kind, const struct hal_flash_geometry *geometry)
 {
@@ -33,6 +85,9 @@ static struct hal_flash *make(enum kind kind, const struct hal_flash_geometry *g
         ram_flash_init(&ram, bytes, geometry->sector_len, geometry->sector_count,
                        geometry->prog_len);
         return &ram.flash;
+    }
+    if (kind == FILE_OK || kind == FILE_FALLEN) {
+        return make_file(geometry, kind == FILE_OK ? NULL : &full_disk);
     }
     sim_flash_init(&sim, bytes, geometry);
     sim.script.prog_polls = kind == SIM_SLOW ? 3 : 0;
@@ -46,6 +101,9 @@ static void wait(struct hal_flash *flash)
     int done = 0;
     for (unsigned i = 0; i < POLLS_MAX && done == 0; i++) {
         done = hal_flash_poll(flash);
+        if (done == 0 && poll_set.count != 0) {
+            assert_int_equal(linux_poll_wait(&poll_set, 10000), 1);
+        }
     }
     assert_int_equal(done, 1);
 }
@@ -62,7 +120,24 @@ static void assert_all(struct hal_flash *flash, uint32_t off, size_t len, uint8_
     }
 }
 
-static void conform(struct hal_flash *flash)
+/** Make it durable, where that can be. */
+static void sync_all(struct hal_flash *flash, bool can_sync)
+{
+    const int begun = hal_flash_sync(flash);
+    if (flash->ops->sync == NULL) {
+        assert_int_equal(begun, 1);
+        return;
+    }
+    assert_int_equal(begun, KWM_OK);
+    if (can_sync) {
+        wait(flash);
+    } else {
+        assert_int_equal(hal_flash_poll(flash), KWM_ERR_IO);
+    }
+    assert_int_equal(hal_flash_poll(flash), 1);
+}
+
+static void conform(struct hal_flash *flash, bool can_sync)
 {
     static uint8_t data[4096], got[4096];
     const uint32_t sector = flash->geometry.sector_len;
@@ -83,6 +158,9 @@ static void conform(struct hal_flash *flash)
     wait(flash);
     assert_int_equal(hal_flash_read(flash, sector, got, sector), KWM_OK);
     assert_memory_equal(got, data, sector);
+    sync_all(flash, can_sync);
+    assert_int_equal(hal_flash_read(flash, sector, got, sector), KWM_OK);
+    assert_memory_equal(got, data, sector);
     assert_all(flash, 0, sector, 0xFF);
     assert_all(flash, 2U * sector, sector, 0xFF);
     assert_int_equal(hal_flash_erase(flash, 1), KWM_OK);
@@ -96,16 +174,15 @@ static void test_conformance(void **state)
 {
     (void)state;
     for (size_t g = 0; g < sizeof(geometries) / sizeof(geometries[0]); g++) {
-        for (int kind = RAM; kind <= SIM_SLOW; kind++) {
-            conform(make((enum kind)kind, &geometries[g]));
+        for (int kind = RAM; kind <= FILE_FALLEN; kind++) {
+            conform(make((enum kind)kind, &geometries[g]), kind != FILE_FALLEN);
+            unmake((enum kind)kind);
         }
     }
 }
 
-static void test_one_operation_at_a_time(void **state)
+static void assert_one_at_a_time(struct hal_flash *flash)
 {
-    (void)state;
-    struct hal_flash *flash = make(SIM_SLOW, &geometries[0]);
     static const uint8_t data[1] = {1};
     assert_int_equal(hal_flash_erase(flash, 0), KWM_OK);
     assert_int_equal(hal_flash_erase(flash, 1), KWM_ERR_STATE);
@@ -114,6 +191,20 @@ static void test_one_operation_at_a_time(void **state)
     assert_int_equal(hal_flash_prog(flash, 0, data, 1), KWM_OK);
     assert_int_equal(hal_flash_erase(flash, 1), KWM_ERR_STATE);
     wait(flash);
+    if (flash->ops->sync != NULL) {
+        assert_int_equal(hal_flash_sync(flash), KWM_OK);
+        assert_int_equal(hal_flash_sync(flash), KWM_ERR_STATE);
+        assert_int_equal(hal_flash_erase(flash, 1), KWM_ERR_STATE);
+        wait(flash);
+    }
+}
+
+static void test_one_operation_at_a_time(void **state)
+{
+    (void)state;
+    assert_one_at_a_time(make(SIM_SLOW, &geometries[0]));
+    assert_one_at_a_time(make(FILE_OK, &geometries[0]));
+    unmake(FILE_OK);
 }
 
 static void assert_misuse_panics(enum kind kind)
@@ -135,6 +226,8 @@ static void test_misuse_panics(void **state)
     (void)state;
     assert_misuse_panics(RAM);
     assert_misuse_panics(SIM_FAST);
+    assert_misuse_panics(FILE_OK);
+    unmake(FILE_OK);
 }
 
 /* ---- the log over it ---- */
