@@ -21,8 +21,17 @@ void kwdb_model_init(struct kwdb_model *model, const uint64_t *clock_ms)
 {
     memset(model, 0, sizeof(*model));
     model->clock_ms = clock_ms;
+    model->store = model->own_store;
+    model->store_cap = KWDB_ROWS_MAX;
     model->latency_ms = 5;
     model->date_unix_ms = INT64_C(1790000000000);
+}
+
+void kwdb_model_use_store(struct kwdb_model *model, struct kwdb_row *rows, size_t cap)
+{
+    KWM_ASSERT(model->rows == 0 && cap > 0 && (cap & (cap - 1U)) == 0);
+    model->store = rows;
+    model->store_cap = cap;
 }
 
 struct kwdb_table *kwdb_model_table(struct kwdb_model *model, const char *name)
@@ -147,8 +156,8 @@ static bool complain(const struct kwdb_model *model, const struct line *line, ch
 
 static struct kwdb_row *find_row(struct kwdb_model *model, uint64_t key)
 {
-    for (size_t i = 0; i < KWDB_ROWS_MAX; i++) {
-        struct kwdb_row *row = &model->store[(key + i) % KWDB_ROWS_MAX];
+    for (size_t i = 0; i < model->store_cap; i++) {
+        struct kwdb_row *row = &model->store[((key >> 1) + i) & (model->store_cap - 1U)];
         if (row->key == key || row->key == 0) {
             return row;
         }
@@ -196,7 +205,7 @@ static const char *fault_text(const struct kwdb_model *model, unsigned index)
 }
 
 /** @return whether the line was stored; its piece is in desc. */
-static bool execute_line(struct kwdb_model *model, const char *text, size_t len, unsigned index)
+static bool run_line(struct kwdb_model *model, const char *text, size_t len, unsigned index)
 {
     struct line line;
     char piece[512];
@@ -222,6 +231,15 @@ static bool execute_line(struct kwdb_model *model, const char *text, size_t len,
     }
     add_desc(model, "success;");
     return true;
+}
+
+static bool execute_line(struct kwdb_model *model, const char *text, size_t len, unsigned index)
+{
+    const bool is_stored = run_line(model, text, len, index);
+    if (model->observer.on_line != NULL) {
+        model->observer.on_line(model->observer.ctx, text, len, is_stored);
+    }
+    return is_stored;
 }
 
 static unsigned execute(struct kwdb_model *model, const char *body, size_t len, unsigned *lines)
@@ -416,6 +434,9 @@ static void serve_lines(struct kwdb_model *model, struct sim_net *net, const cha
         const unsigned stored = execute(model, body, len, &lines);
         served->stored = (uint16_t)stored;
         reply_to_lines(model, net, lines, stored);
+    }
+    if (model->observer.on_served != NULL) {
+        model->observer.on_served(model->observer.ctx, served);
     }
     if (model->fault_count != UINT32_MAX && model->fault_count > 0 && --model->fault_count == 0) {
         model->fault = KWDB_FINE;

@@ -70,6 +70,15 @@ struct kwdb_served {
     enum kwdb_fault fault;
 };
 
+/** Who looks on. Each may be NULL. */
+struct kwdb_observer {
+    /** A line was executed: stored, or refused. Texts are valid during the call. */
+    void (*on_line)(void *ctx, const char *text, size_t len, bool is_stored);
+    /** A batch was answered, or was not to be. */
+    void (*on_served)(void *ctx, const struct kwdb_served *served);
+    void *ctx;
+};
+
 struct kwdb_model {
     /* What the test sets. */
     struct kwdb_table tables[KWDB_TABLES_MAX];
@@ -84,6 +93,7 @@ struct kwdb_model {
     uint16_t status;      /**< of /write in place of its own, without running anything; 0: none */
     bool is_413_cut;      /**< KWDB_TOO_LARGE: the connection ends before the body of the reply */
     int64_t date_unix_ms; /**< Date header: this at virtual time 0 */
+    struct kwdb_observer observer;
 
     /* What it counts. */
     uint32_t connections;
@@ -110,7 +120,9 @@ struct kwdb_model {
     size_t reply_len;
     char desc[KWDB_REPLY_MAX];
     size_t desc_len;
-    struct kwdb_row store[KWDB_ROWS_MAX];
+    struct kwdb_row *store; /* store_cap of them, a power of two */
+    size_t store_cap;
+    struct kwdb_row own_store[KWDB_ROWS_MAX];
 };
 
 /** Ready it: no tables, takes "Basic " and any credentials unless authorization is set. */
@@ -118,6 +130,10 @@ void kwdb_model_init(struct kwdb_model *model, const uint64_t *clock_ms);
 
 /** Add a table. */
 struct kwdb_table *kwdb_model_table(struct kwdb_model *model, const char *name);
+
+/** Keep the rows elsewhere, before the first one. @param rows cap of them, all zero, a power of
+ *  two; a row and a series take one each. */
+void kwdb_model_use_store(struct kwdb_model *model, struct kwdb_row *rows, size_t cap);
 
 /** The peer to give to a sim_net. */
 struct sim_peer kwdb_model_peer(struct kwdb_model *model);

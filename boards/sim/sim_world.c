@@ -9,6 +9,21 @@
 
 static struct sim_world *world_made; /* whose sensors are being made */
 
+/** A device without power sends nothing, although its step goes on. */
+static void on_bytes(void *ctx, struct sim_net *net, const uint8_t *data, size_t len)
+{
+    struct sim_world *w = ctx;
+    if (!w->slow_flash.is_off) {
+        w->peer.on_bytes(w->peer.ctx, net, data, len);
+    }
+}
+
+static void on_open(void *ctx, struct sim_net *net)
+{
+    struct sim_world *w = ctx;
+    w->peer.on_open(w->peer.ctx, net);
+}
+
 void sim_world_init(struct sim_world *w, uint64_t seed, uint64_t now_ms)
 {
     memset(w, 0, sizeof(*w));
@@ -19,7 +34,8 @@ void sim_world_init(struct sim_world *w, uint64_t seed, uint64_t now_ms)
     w->prog_len = 1;
     w->line_count_max = 200;
     kwdb_model_init(&w->server, &w->now_ms);
-    const struct sim_peer peer = kwdb_model_peer(&w->server);
+    w->peer = kwdb_model_peer(&w->server);
+    const struct sim_peer peer = {.on_open = on_open, .on_bytes = on_bytes, .ctx = w};
     sim_net_init(&w->net, &w->now_ms, &peer);
     w->net.script.is_secure = true;
     w->net.script.not_before_s = INT64_C(1700000000);
@@ -94,6 +110,9 @@ static void on_event(void *ctx, const struct kwm_event *event)
         .at_ms = w->now_ms, .code = event->code, .reason = event->reason, .err = event->err};
     (void)snprintf(out->name, sizeof(out->name), "%s", event->name);
     (void)snprintf(out->text, sizeof(out->text), "%s", event->text);
+    if (w->observer.on_event != NULL) {
+        w->observer.on_event(w->observer.ctx, out);
+    }
 }
 
 static struct agent_memory memory_of(struct sim_world *w)
@@ -129,7 +148,7 @@ static struct agent_services services_of(struct sim_world *w)
 {
     return (struct agent_services){
         .net = &w->net.net,
-        .flash = w->is_flash_slow ? &w->slow_flash.flash : &w->flash.flash,
+        .flash = w->is_flash_slow || w->is_flash_durable ? &w->slow_flash.flash : &w->flash.flash,
         .wall = {.now = wall_now, .ctx = w},
         .on_date = on_date,
         .random = random_bits,
@@ -139,7 +158,6 @@ static struct agent_services services_of(struct sim_world *w)
         .identity = "sim-1",
         .user_agent = "kwmote/sim",
         .events = {.put = on_event, .ctx = w},
-        .boot_id = 1,
     };
 }
 
@@ -164,23 +182,96 @@ static struct kwm_config *read_config(struct sim_world *w, const char *document)
     return config;
 }
 
+static void make_flash(struct sim_world *w, uint32_t spool_len)
+{
+    const struct hal_flash_geometry geometry = {
+        .sector_len = w->sector_len,
+        .sector_count = spool_len / w->sector_len,
+        .prog_len = w->prog_len,
+        .is_durable = w->is_flash_durable,
+    };
+    KWM_ASSERT(spool_len <= sizeof(w->spool));
+    ram_flash_init(&w->flash, w->spool, w->sector_len, geometry.sector_count, w->prog_len);
+    const struct sim_flash_script script = w->slow_flash.script;
+    if (w->is_flash_durable) {
+        memset(w->spool, 0xFF, spool_len);
+    }
+    sim_flash_init(&w->slow_flash, w->spool, &geometry);
+    w->slow_flash.script = script;
+    w->slow_flash.random = w->random;
+    if (w->is_flash_cached) {
+        sim_flash_use_cache(&w->slow_flash, w->synced);
+    }
+}
+
+static void boot(struct sim_world *w, const struct kwm_config *config)
+{
+    const struct agent_memory memory = memory_of(w);
+    w->boots++;
+    const struct agent_services services = services_of(w);
+    const int err = agent_init(&w->agent, &memory, &services, config, w->now_ms);
+    if (err != KWM_OK && !w->slow_flash.is_off) {
+        (void)fprintf(stderr, "the agent does not start: %s\n", w->agent.reason);
+    }
+    KWM_ASSERT(err == KWM_OK || w->slow_flash.is_off);
+}
+
 void sim_world_start(struct sim_world *w, const char *document)
 {
     const struct kwm_config *config = read_config(w, document);
-    const struct hal_flash_geometry geometry = {
-        .sector_len = w->sector_len,
-        .sector_count = config->spool_len / w->sector_len,
-        .prog_len = w->prog_len,
-    };
-    KWM_ASSERT(config->spool_len <= sizeof(w->spool));
-    ram_flash_init(&w->flash, w->spool, w->sector_len, geometry.sector_count, w->prog_len);
-    const struct sim_flash_script script = w->slow_flash.script;
-    sim_flash_init(&w->slow_flash, w->spool, &geometry);
-    w->slow_flash.script = script;
-    const struct agent_memory memory = memory_of(w);
-    const struct agent_services services = services_of(w);
-    const int err = agent_init(&w->agent, &memory, &services, config, w->now_ms);
-    KWM_ASSERT(err == KWM_OK);
+    make_flash(w, config->spool_len);
+    boot(w, config);
+}
+
+/** What was in RAM is not zero when the power comes back. */
+static void spoil(void *bytes, size_t len)
+{
+    memset(bytes, 0xA5, len);
+}
+
+void sim_world_power_cut(struct sim_world *w)
+{
+    KWM_ASSERT(w->is_flash_durable);
+    if (!w->slow_flash.is_off) {
+        sim_flash_cut(&w->slow_flash);
+    }
+    hal_net_close(&w->net.net);
+    for (unsigned i = 0; i < w->sensor_count; i++) {
+        hal_sensor_cancel(&w->sensors[i].sensor);
+    }
+    spoil(&w->agent, sizeof(w->agent));
+    spoil(w->series, sizeof(w->series));
+    spoil(w->measurements, sizeof(w->measurements));
+    spoil(w->streams, sizeof(w->streams));
+    spoil(w->pool, sizeof(w->pool));
+    spoil(w->locals, sizeof(w->locals));
+    spoil(w->scratch, sizeof(w->scratch));
+    spoil(w->lines, sizeof(w->lines));
+    spoil(w->reasons, sizeof(w->reasons));
+    spoil(w->rows, sizeof(w->rows));
+    spoil(w->stage, sizeof(w->stage));
+    spoil(w->out, sizeof(w->out));
+    spoil(w->line, sizeof(w->line));
+}
+
+void sim_world_power_on(struct sim_world *w, uint64_t down_ms, uint64_t boot_ms, bool has_rtc)
+{
+    const int64_t shift_ms = (int64_t)(w->now_ms + down_ms) - (int64_t)boot_ms;
+    w->now_ms = boot_ms;
+    w->server.date_unix_ms += shift_ms;
+    if (w->wall.state == HAL_WALL_SET && has_rtc) {
+        w->wall.unix_ms += shift_ms;
+    } else {
+        w->wall = (struct hal_wall){.state = HAL_WALL_UNKNOWN};
+    }
+    if (w->slow_flash.is_off) {
+        sim_flash_power_on(&w->slow_flash);
+        w->slow_flash.script.cut_point =
+            w->cut_again_points != 0 ? w->slow_flash.points + w->cut_again_points : 0;
+        w->cut_again_points = 0;
+    }
+    world_made = w;
+    boot(w, &w->configs[w->config_index]);
 }
 
 void sim_world_reload(struct sim_world *w, const char *document)
@@ -193,8 +284,11 @@ void sim_world_run(struct sim_world *w, uint64_t ms)
 {
     const uint64_t end_ms = w->now_ms + ms;
     unsigned spins = 0;
-    while (w->now_ms < end_ms) {
+    while (w->now_ms < end_ms && !w->slow_flash.is_off) {
         uint64_t next = agent_step(&w->agent, w->now_ms);
+        if (w->observer.on_step != NULL) {
+            w->observer.on_step(w->observer.ctx, next);
+        }
         const uint64_t event_ms = sim_net_next_event_ms(&w->net);
         next = event_ms < next ? event_ms : next;
         next = next < end_ms ? next : end_ms;

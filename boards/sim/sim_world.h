@@ -42,6 +42,14 @@ struct sim_event {
     char text[128];
 };
 
+/** Who looks on. Each may be NULL. */
+struct sim_observer {
+    void (*on_event)(void *ctx, const struct sim_event *event);
+    /** The agent made a step, and wants to go on at the latest then. */
+    void (*on_step)(void *ctx, uint64_t wake_ms);
+    void *ctx;
+};
+
 struct sim_world {
     uint64_t now_ms;      /**< virtual boot clock */
     struct hal_wall wall; /**< at virtual time 0; SET unless a test changes it */
@@ -60,10 +68,16 @@ struct sim_world {
     struct kwm_config_errors errors;
     struct sim_event events[SIM_EVENTS_MAX];
     uint32_t event_count;
-    uint32_t sector_len;     /**< of the spool: set before start; default 4096 */
-    uint16_t prog_len;       /**< default 1 */
-    bool is_flash_slow;      /**< storage that takes its time: set before start, with its script */
-    uint16_t line_count_max; /**< board's limit of lines a request; default 200 */
+    struct sim_observer observer;
+    struct sim_peer peer;  /**< the server */
+    uint32_t sector_len;   /**< of the spool: set before start; default 4096 */
+    uint16_t prog_len;     /**< default 1 */
+    bool is_flash_slow;    /**< storage that takes its time: set before start, with its script */
+    bool is_flash_durable; /**< and that survives: slow_flash, too; set before start */
+    bool is_flash_cached;  /**< and that is a file behind a cache: set before start */
+    uint32_t cut_again_points; /**< after it came back, the power fails again there, once; 0: no */
+    uint32_t boots;            /**< starts with another boot clock so far */
+    uint16_t line_count_max;   /**< board's limit of lines a request; default 200 */
 
     /* Memory of the device. */
     struct kwm_series series[SIM_SERIES_MAX];
@@ -79,6 +93,7 @@ struct sim_world {
     uint8_t out[4096];
     char line[1024];
     uint8_t spool[SIM_SPOOL_LEN_MAX];
+    uint8_t synced[SIM_SPOOL_LEN_MAX];
     uint8_t arenas[2][65536];
     char document[8192];
 };
@@ -91,14 +106,22 @@ struct sim_sensor *sim_world_sensor(struct sim_world *world, const char *name,
                                     const struct hal_schema *const *schemas, uint8_t schema_count,
                                     const struct sim_sensor_script *script);
 
-/** Start the device with a configuration document. Panics if it is refused: the test is wrong
- *  then. */
+/** Start the device with a configuration document, its storage erased. Panics if it is refused: the
+ *  test is wrong then. */
 void sim_world_start(struct sim_world *world, const char *document);
 
 /** Reload the device with another configuration, of as many sensors; its spool stays as it is. */
 void sim_world_reload(struct sim_world *world, const char *document);
 
-/** Run until the given virtual time has passed. */
+/** The power fails: what the agent had in RAM is gone, its connection too. Flash and server stay.
+ *  Also to be called when slow_flash lost its power by its own script. */
+void sim_world_power_cut(struct sim_world *world);
+
+/** The power is back after down_ms: another boot, whose clock begins at boot_ms. The device knows
+ *  the time of day if it did and has an RTC. Panics if it does not start. */
+void sim_world_power_on(struct sim_world *world, uint64_t down_ms, uint64_t boot_ms, bool has_rtc);
+
+/** Run until the given virtual time has passed, or the power failed. */
 void sim_world_run(struct sim_world *world, uint64_t ms);
 
 /** @return events of a kind so far; the newest of them in *last unless NULL. */

@@ -40,6 +40,12 @@ static void forget(struct sim_net *sim)
     sim->has_end = false;
 }
 
+/* Whether the script wants this very call to fail. */
+static bool is_doomed(const struct sim_net *sim)
+{
+    return sim->script.fail_call != 0 && sim->call_count == sim->script.fail_call;
+}
+
 /* An error ended it, and close() is due. */
 static bool is_usable(const struct sim_net *sim)
 {
@@ -70,6 +76,9 @@ static int sim_open(struct hal_net *net, const struct hal_net_peer *peer, uint64
     if (sim->script.open_err != KWM_OK) {
         return fail(sim, sim->script.open_err);
     }
+    if (is_doomed(sim)) {
+        return fail(sim, sim->script.fail_err);
+    }
     sim->state = STATE_CONNECTING;
     sim->connect_at_ms = sim->script.connect_ms > SIM_NET_NEVER - now_ms
                              ? SIM_NET_NEVER
@@ -83,6 +92,9 @@ static int sim_poll(struct hal_net *net, uint64_t now_ms)
     KWM_ASSERT(is_usable(sim));
     KWM_ASSERT(now_ms == *sim->clock_ms);
     KWM_ASSERT(strcmp(sim->host, sim->host_given) == 0);
+    if (is_doomed(sim)) {
+        return fail(sim, sim->script.fail_err);
+    }
     if (sim->state == STATE_CONNECTED) {
         return 1;
     }
@@ -124,6 +136,9 @@ static int sim_send(struct hal_net *net, const uint8_t *data, size_t len)
     KWM_ASSERT(is_usable(sim) && sim->state == STATE_CONNECTED);
     KWM_ASSERT(data != NULL && len > 0);
     KWM_ASSERT(strcmp(sim->host, sim->host_given) == 0);
+    if (is_doomed(sim)) {
+        return fail(sim, script->fail_err);
+    }
     if (is_reset(sim)) {
         return fail(sim, script->reset_err);
     }
@@ -132,7 +147,7 @@ static int sim_send(struct hal_net *net, const uint8_t *data, size_t len)
     taken = least(taken, left_until(script->send_stall_len, sent));
     taken = least(taken, left_until(script->send_reset_len, sent));
     sim->net.info.bytes_sent += taken;
-    const bool is_heard = !sim->has_end || sim->end_at_ms > *sim->clock_ms;
+    const bool is_heard = !script->is_deaf && (!sim->has_end || sim->end_at_ms > *sim->clock_ms);
     if (taken > 0 && is_heard && sim->peer.on_bytes != NULL) {
         sim->peer.on_bytes(sim->peer.ctx, sim, data, taken);
     }
@@ -158,6 +173,9 @@ static int sim_recv(struct hal_net *net, uint8_t *data, size_t cap)
     KWM_ASSERT(is_usable(sim) && sim->state == STATE_CONNECTED);
     KWM_ASSERT(data != NULL && cap > 0);
     KWM_ASSERT(strcmp(sim->host, sim->host_given) == 0);
+    if (is_doomed(sim)) {
+        return fail(sim, script->fail_err);
+    }
     if (is_reset(sim)) {
         return fail(sim, script->reset_err);
     }

@@ -55,6 +55,9 @@ struct sim_net_script {
     uint64_t send_stall_len; /**< once so many bytes were taken: no more, for ever */
     uint64_t recv_stall_len; /**< once so many bytes were given: no more, nor an end, for ever */
     int reset_err;           /**< what a reset is told as; KWM_ERR_IO */
+    bool is_deaf;            /**< half-open: what is sent is taken, and nobody hears it */
+    uint32_t fail_call;      /**< the call of this number (call_count) fails; 0: none */
+    int fail_err;            /**< as what; close() cannot fail */
     bool is_secure;          /**< poses as TLS with a verified peer */
     int64_t not_before_s;    /**< validity of its certificate */
     int64_t not_after_s;

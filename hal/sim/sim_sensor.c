@@ -25,6 +25,7 @@ static int sim_begin(struct hal_sensor *sensor, uint64_t now_ms)
         return self->script.begin_err;
     }
     self->is_reading = true;
+    self->begun_ms = now_ms;
     self->done_ms = now_ms + self->script.takes_ms;
     return KWM_OK;
 }

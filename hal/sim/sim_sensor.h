@@ -29,6 +29,7 @@ struct sim_sensor {
     struct hal_sensor sensor; /* first member */
     struct sim_sensor_script script;
     bool is_reading;
+    uint64_t begun_ms; /**< of the reading that goes on, or the last one */
     uint64_t done_ms;
     uint32_t readings;
     uint32_t cancels;
