@@ -17,6 +17,12 @@ static void on_drop(void *ctx, uint64_t seq, unsigned measurement)
     kwm_delivery_dropped(&agent->delivery, seq, measurement);
 }
 
+static size_t save(void *ctx, uint8_t *out, size_t cap)
+{
+    const struct agent *agent = ctx;
+    return kwm_delivery_save(&agent->delivery, out, cap);
+}
+
 static void on_date(void *ctx, int64_t unix_ms, bool is_verified)
 {
     const struct agent *agent = ctx;
@@ -142,8 +148,11 @@ static int init_spool(struct agent *agent)
         .on_drop = on_drop,
         .ctx = agent,
         .dropper = &agent->dropper,
+        .save = save,
+        .boot_mark = agent->services.boot_mark,
+        .hold_ms = agent->config->spool_hold_ms,
     };
-    const int err = kwm_spool_init(&agent->spool, &config, agent->services.boot_id);
+    const int err = kwm_spool_init(&agent->spool, &config);
     return err == KWM_OK ? KWM_OK : fail(agent, err, "spool", "its size does not fit the board");
 }
 
@@ -300,6 +309,14 @@ static void follow_wall(struct agent *agent, uint64_t now_ms)
     }
 }
 
+/** Go on where the log says that the last run ended. */
+static void restore(struct agent *agent)
+{
+    const int len =
+        kwm_spool_saved(&agent->spool, agent->dropper.scratch, KWM_READER_SCRATCH_LEN);
+    kwm_delivery_restore(&agent->delivery, agent->dropper.scratch, len > 0 ? (size_t)len : 0);
+}
+
 int agent_init(struct agent *agent, const struct agent_memory *memory,
                const struct agent_services *services, const struct kwm_config *config,
                uint64_t now_ms)
@@ -316,6 +333,9 @@ int agent_init(struct agent *agent, const struct agent_memory *memory,
     if (err == KWM_OK) {
         const struct kwm_delivery_config delivery = delivery_config(agent);
         err = kwm_delivery_init(&agent->delivery, &delivery, now_ms);
+    }
+    if (err == KWM_OK && services->flash->geometry.is_durable) {
+        restore(agent);
     }
     return err == KWM_OK ? init_inputs(agent, now_ms) : err;
 }
@@ -357,6 +377,8 @@ uint64_t agent_step(struct agent *agent, uint64_t now_ms)
     if (kwm_spool_is_busy(&agent->spool) && wake > now_ms + FLASH_POLL_MS) {
         wake = now_ms + FLASH_POLL_MS;
     }
+    const uint64_t held_ms = kwm_spool_hold(&agent->spool, now_ms);
+    wake = held_ms < wake ? held_ms : wake;
     const uint64_t next = kwm_delivery_step(&agent->delivery, now_ms);
     return next < wake ? next : wake;
 }

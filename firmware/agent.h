@@ -68,7 +68,8 @@ struct agent_services {
     const char *identity; /**< unique name of this device: host tag unless configured */
     const char *user_agent;
     struct kwm_event_sink events;
-    uint32_t boot_id;
+    /** The same in two starts if the boot clock went on in between; 0: it never does. */
+    uint64_t boot_mark;
 };
 
 struct agent {

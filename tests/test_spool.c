@@ -70,7 +70,7 @@ static void begin_on(struct hal_flash *medium)
                                             .stage_cap = sizeof(stage),
                                             .on_drop = on_drop,
                                             .dropper = &dropper};
-    assert_int_equal(kwm_spool_init(&spool, &config, 1), KWM_OK);
+    assert_int_equal(kwm_spool_init(&spool, &config), KWM_OK);
     reader.spool = &spool;
     memset(model, 0, sizeof(model));
     drops = 0;
@@ -728,7 +728,7 @@ static void test_impossible_geometries_are_refused(void **state)
         begin(512, 4, 1);
         flash.flash.geometry = cases[i];
         const struct kwm_spool_config config = spool.config;
-        assert_int_equal(kwm_spool_init(&spool, &config, 1), KWM_ERR_INVAL);
+        assert_int_equal(kwm_spool_init(&spool, &config), KWM_ERR_INVAL);
     }
 }
 

@@ -380,7 +380,6 @@ static struct agent_services make_services(struct app *a, struct hal_net *net)
         .identity = app_identity(),
         .user_agent = "kwmote/" KWM_VERSION,
         .events = report_sink(&a->report),
-        .boot_id = 1,
     };
 }
 

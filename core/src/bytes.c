@@ -120,6 +120,12 @@ uint32_t kwm_crc32c(uint32_t crc, const uint8_t *data, size_t len)
 {
     KWM_ASSERT(data != NULL || len == 0);
     crc = ~crc;
+    for (; len >= 4U; len -= 4U, data += 4) {
+        crc ^= kwm_get_u32(data);
+        for (unsigned i = 0; i < 4U; i++) {
+            crc = crc_table[crc & 0xFFU] ^ (crc >> 8);
+        }
+    }
     for (size_t i = 0; i < len; i++) {
         crc = crc_table[(crc ^ data[i]) & 0xFFU] ^ (crc >> 8);
     }

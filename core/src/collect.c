@@ -183,20 +183,27 @@ static void lose(struct kwm_collector *c, const char *measurement, enum kwm_fate
     kwm_delivery_lost(c->config.delivery, index >= 0 ? (unsigned)index : KWM_SERIES_NONE, fate);
 }
 
-/** Append under the declaration that was built. Counts what is lost. */
-static int append(struct kwm_collector *c, struct kwm_decl_builder *builder,
-                  const char *measurement, uint64_t tick, const struct hal_value *values)
+/** @return the slot of the declaration that was built; or an error, and one sample is counted as
+ *  lost. */
+static int intern(struct kwm_collector *c, struct kwm_decl_builder *builder,
+                  const char *measurement)
 {
     const int len = kwm_decl_build_end(builder);
     const int slot =
         len < 0 ? len : kwm_series_intern(c->config.spool->config.series, c->decl, (size_t)len);
     if (slot < 0) {
         lose(c, measurement, len < 0 ? KWM_FATE_DROPPED_TOO_LONG : KWM_FATE_DROPPED_NO_ROOM);
-        return slot;
     }
+    return slot;
+}
+
+/** Append to a series. Counts what is lost. */
+static int append(struct kwm_collector *c, unsigned slot, uint64_t tick,
+                  const struct hal_value *values)
+{
     uint64_t seq = 0;
     const unsigned index = c->config.spool->config.series->slots[slot].measurement;
-    const int err = kwm_spool_append(c->config.spool, (unsigned)slot, tick, values, &seq);
+    const int err = kwm_spool_append(c->config.spool, slot, tick, values, &seq);
     if (err == KWM_OK) {
         kwm_delivery_collected(c->config.delivery, index);
         c->points++;
@@ -206,24 +213,108 @@ static int append(struct kwm_collector *c, struct kwm_decl_builder *builder,
     return err;
 }
 
-static int put_direct(struct kwm_collector *c, const struct kwm_input *input, unsigned schema,
-                      const struct hal_point *point)
+/** What makes a point's series, beside what stays the same while the collector runs.
+ *  @return bytes of the key, 0 if it is too long to be remembered. */
+static size_t put_key(char *key, unsigned input, unsigned schema, const struct hal_point *point)
+{
+    size_t len = 2;
+    key[0] = (char)input;
+    key[1] = (char)schema;
+    for (unsigned i = 0; i < point->schema->tag_count; i++) {
+        const struct hal_text *tag = &point->tags[i];
+        const size_t value_len = tag->s != NULL ? tag->len : 0;
+        if (KWM_COLLECT_MEMO_LEN_MAX - len < 1U + value_len) {
+            return 0;
+        }
+        key[len++] = (char)(tag->s != NULL ? value_len : UINT8_MAX);
+        memcpy(key + len, tag->s != NULL ? tag->s : "", value_len);
+        len += value_len;
+    }
+    return len;
+}
+
+/** Build the declaration of a point. @return its slot; or an error, and the point was counted. */
+static int declare(struct kwm_collector *c, const struct kwm_input *input, unsigned schema,
+                   const struct hal_point *point)
 {
     struct kwm_decl_builder builder;
-    struct hal_value values[HAL_FIELDS_MAX];
     const char *measurement = kwm_input_measurement(input, schema);
     if (!build_identity(c, input, schema, point, &builder)) {
         lose(c, measurement, KWM_FATE_DROPPED_TOO_LONG);
         return KWM_ERR_NOSPC;
     }
-    unsigned count = 0;
     for (unsigned i = 0; i < point->schema->field_count; i++) {
         if ((input->config.masks[schema] >> i & 1U) != 0) {
             build_field(&builder, &point->schema->fields[i]);
+        }
+    }
+    return intern(c, &builder, measurement);
+}
+
+/** @return what is remembered under a key, NULL if nothing is. */
+static struct kwm_collect_memo *find_memo(struct kwm_collector *c, const char *key, size_t len)
+{
+    unsigned at = c->memo_at;
+    for (unsigned i = 0; i < KWM_COLLECT_MEMOS; i++) {
+        struct kwm_collect_memo *memo = &c->memos[at];
+        at = at + 1U < KWM_COLLECT_MEMOS ? at + 1U : 0;
+        if (memo->key_len == len && memcmp(memo->key, key, len) == 0) {
+            c->memo_at = (uint8_t)at;
+            return memo;
+        }
+    }
+    return NULL;
+}
+
+/** @return the memo that is written over next. */
+static struct kwm_collect_memo *next_memo(struct kwm_collector *c)
+{
+    struct kwm_collect_memo *memo = &c->memos[c->memo_next];
+    c->memo_next = (uint8_t)((c->memo_next + 1U) % KWM_COLLECT_MEMOS);
+    return memo;
+}
+
+/** @return the slot of a point's series; or an error, and the point was counted. */
+static int find_slot(struct kwm_collector *c, const struct kwm_input *input, unsigned schema,
+                     const struct hal_point *point)
+{
+    char key[KWM_COLLECT_MEMO_LEN_MAX];
+    const size_t len = put_key(key, c->current, schema, point);
+    struct kwm_series_table *table = c->config.spool->config.series;
+    struct kwm_collect_memo *memo = len > 0 ? find_memo(c, key, len) : NULL;
+    if (memo != NULL && kwm_series_use(table, memo->slot, memo->generation)) {
+        return memo->slot;
+    }
+    const int slot = declare(c, input, schema, point);
+    if (slot >= 0 && len > 0) {
+        memo = memo != NULL ? memo : next_memo(c);
+        memo->generation = table->slots[slot].generation;
+        memo->slot = (uint16_t)slot;
+        memo->key_len = (uint8_t)len;
+        memcpy(memo->key, key, len);
+    }
+    return slot;
+}
+
+static int put_direct(struct kwm_collector *c, const struct kwm_input *input, unsigned schema,
+                      const struct hal_point *point)
+{
+    struct hal_value values[HAL_FIELDS_MAX];
+    const int slot = find_slot(c, input, schema, point);
+    if (slot < 0) {
+        return slot;
+    }
+    const uint64_t mask = input->config.masks[schema];
+    if ((mask & (mask + 1U)) == 0) { /* the first ones, most often all of them */
+        return append(c, (unsigned)slot, input->tick, point->values);
+    }
+    unsigned count = 0;
+    for (unsigned i = 0; i < point->schema->field_count; i++) {
+        if ((mask >> i & 1U) != 0) {
             values[count++] = point->values[i];
         }
     }
-    return append(c, &builder, measurement, input->tick, values);
+    return append(c, (unsigned)slot, input->tick, values);
 }
 
 static void close_row(struct kwm_collector *c, struct kwm_row *row)
@@ -248,7 +339,10 @@ static void close_row(struct kwm_collector *c, struct kwm_row *row)
     }
     char measurement[HAL_TEXT_LEN_MAX + 1U] = {0};
     memcpy(measurement, name.s, name.len);
-    (void)append(c, &builder, measurement, row->tick, row->values);
+    const int slot = intern(c, &builder, measurement);
+    if (slot >= 0) {
+        (void)append(c, (unsigned)slot, row->tick, row->values);
+    }
 }
 
 /** @return the row of an identity and instant, a new one if there is none; NULL if it cannot be
@@ -426,11 +520,18 @@ static bool is_awaited(const struct kwm_collector *c, uint64_t tick)
 
 static void close_rows(struct kwm_collector *c)
 {
-    for (unsigned i = 0; i < c->config.row_cap; i++) {
-        struct kwm_row *row = &c->config.rows[i];
-        if (row->is_used && !is_awaited(c, row->tick)) {
-            close_row(c, row);
+    for (;;) {
+        struct kwm_row *oldest = NULL;
+        for (unsigned i = 0; i < c->config.row_cap; i++) {
+            struct kwm_row *row = &c->config.rows[i];
+            if (row->is_used && (oldest == NULL || row->tick < oldest->tick)) {
+                oldest = row;
+            }
         }
+        if (oldest == NULL || is_awaited(c, oldest->tick)) {
+            return;
+        }
+        close_row(c, oldest);
     }
 }
 

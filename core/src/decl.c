@@ -5,12 +5,8 @@
 
 #include "hal/assert.h"
 
-/** A field's kind and scale share a byte. */
-#define KIND_BITS 3U
-#define KIND_MASK 7U
-
-_Static_assert((unsigned)HAL_KIND_STRING <= KIND_MASK, "a kind fits into its bits");
-_Static_assert((HAL_SCALE_MAX << KIND_BITS) <= UINT8_MAX, "a scale fits beside it");
+_Static_assert((unsigned)HAL_KIND_STRING <= KWM_DECL_KIND_MASK, "a kind fits into its bits");
+_Static_assert((HAL_SCALE_MAX << KWM_DECL_KIND_BITS) <= UINT8_MAX, "a scale fits beside it");
 _Static_assert(HAL_TEXT_LEN_MAX <= UINT8_MAX, "lengths are one byte");
 _Static_assert(KWM_DECL_LEN_MAX <= UINT16_MAX, "lengths of struct kwm_decl");
 
@@ -46,13 +42,6 @@ const uint8_t *kwm_decl_tag(const uint8_t *cursor, struct kwm_decl_tag *tag)
 {
     tag->role = cursor[0];
     return read_text(read_text(cursor + 1, &tag->key), &tag->value);
-}
-
-const uint8_t *kwm_decl_field(const uint8_t *cursor, struct kwm_decl_field *field)
-{
-    field->kind = cursor[0] & KIND_MASK;
-    field->scale = (uint8_t)(cursor[0] >> KIND_BITS);
-    return read_text(cursor + 1, &field->name);
 }
 
 /** @return the byte behind the text at cursor, or NULL if it does not end by `end`. NULL stays. */
@@ -217,7 +206,7 @@ void kwm_decl_build_field(struct kwm_decl_builder *builder, const struct kwm_dec
         builder->err = KWM_ERR_INVAL;
         return;
     }
-    put_byte(builder, (uint8_t)(field->kind | (unsigned)field->scale << KIND_BITS));
+    put_byte(builder, (uint8_t)(field->kind | (unsigned)field->scale << KWM_DECL_KIND_BITS));
     put_text(builder, field->name);
     if (!has_failed(builder)) {
         builder->out[builder->field_count_off]++;

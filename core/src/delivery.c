@@ -13,6 +13,7 @@
 #define BLOCKED_BASE_MS 60000U
 #define BLOCKED_CAP_MS 3600000U
 #define CUTS_MAX 3U
+#define NOTE_POLL_MS 1U
 #define TIME_TARGET "/health"
 
 void delivery_event(const struct kwm_delivery *d, const struct kwm_event *event)
@@ -53,6 +54,7 @@ int kwm_delivery_init(struct kwm_delivery *d, const struct kwm_delivery_config *
     }
     memset(d, 0, sizeof(*d));
     d->config = *config;
+    d->now_ms = now_ms;
     d->line_cap_now = config->line_count_max;
     d->cursor = config->spool->seq_next;
     memset(config->streams, 0,
@@ -174,6 +176,8 @@ static void end_batch(struct kwm_delivery *d)
     d->kind = KWM_BATCH_NONE;
     d->line_count = 0;
     d->is_selected = false;
+    d->is_noted = false;
+    d->note_until_ms = 0;
     d->range_count = 0;
     d->cuts = 0;
 }
@@ -556,6 +560,7 @@ static void judge(struct kwm_delivery *d, uint64_t now_ms)
 
 uint64_t kwm_delivery_step(struct kwm_delivery *d, uint64_t now_ms)
 {
+    d->now_ms = now_ms;
     if (d->is_sent) {
         const uint64_t wake = kwm_uplink_step(d->config.uplink, now_ms);
         if (d->config.uplink->state != KWM_UPLINK_DONE) {
@@ -585,6 +590,9 @@ uint64_t kwm_delivery_step(struct kwm_delivery *d, uint64_t now_ms)
         delivery_queue(d);
     } else if (d->range_count > 0 && !d->is_urgent && now_ms < d->rest_ms) {
         return d->rest_ms; /* a search goes on, or a batch in parts: catch-up */
+    }
+    if (d->range_count > 0 && !delivery_is_noted(d)) {
+        return now_ms + NOTE_POLL_MS;
     }
     if (send_next(d, now_ms)) {
         return now_ms;

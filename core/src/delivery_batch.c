@@ -32,6 +32,10 @@ int delivery_encode(struct kwm_delivery *d, const struct kwm_sample *sample, cha
 {
     struct kwm_series_table *table = d->config.spool->config.series;
     struct hal_value values[HAL_FIELDS_MAX];
+    if (out == d->config.line) { /* over what was kept there */
+        d->kept_count = 0;
+        d->kept_len = 0;
+    }
     const int err = kwm_sample_values(d->config.spool, sample, values);
     if (err != KWM_OK) {
         return err;
@@ -66,16 +70,35 @@ static bool is_wanted(const struct kwm_delivery *d, const struct kwm_sample *sam
 }
 
 /** What the dialect cannot carry became something else: say so once for each measurement. */
-static void tell_loss(struct kwm_delivery *d, const struct kwm_batch_line *line)
+static void tell_loss(struct kwm_delivery *d, const struct kwm_batch_line *line, const char *text)
 {
     struct kwm_stream *stream = &d->config.streams[line->stream];
     if (!stream->is_loss_told) {
         stream->is_loss_told = true;
         delivery_event(d, &(struct kwm_event){.code = KWM_EVENT_REPLACED,
                                               .name = delivery_stream_name(d, line->stream),
-                                              .line = d->config.line,
+                                              .line = text,
                                               .line_len = line->len});
     }
+}
+
+/** Encode behind the text of the lines before, as long as all of it fits. @return length, or an
+ *  error. */
+static int encode_next(struct kwm_delivery *d, const struct kwm_sample *sample, const char **text)
+{
+    const bool is_all_kept = d->kind != KWM_BATCH_PROBE && d->kept_count == d->line_count;
+    const size_t off = is_all_kept ? d->kept_len : 0;
+    char *out = d->config.line + off;
+    int len = delivery_encode(d, sample, out, d->config.line_cap - off);
+    if (len == KWM_ERR_NOSPC && off > 0) {
+        out = d->config.line;
+        len = delivery_encode(d, sample, out, d->config.line_cap);
+    } else if (is_all_kept) {
+        d->kept_count++;
+        d->kept_len = (uint16_t)(off + (len > 0 ? (size_t)len : 0));
+    }
+    *text = out;
+    return len;
 }
 
 /** Fill in what a sample's line is like. */
@@ -92,11 +115,12 @@ static void describe(struct kwm_delivery *d, const struct kwm_sample *sample,
     }
     const struct kwm_line_losses *losses = &d->config.spool->config.series->losses;
     const uint64_t before = (uint64_t)losses->replaced + losses->clipped;
-    const int len = delivery_encode(d, sample, d->config.line, d->config.line_cap);
+    const char *text;
+    const int len = encode_next(d, sample, &text);
     if (len > 0) {
         line->len = (uint16_t)len;
         if ((uint64_t)losses->replaced + losses->clipped != before) {
-            tell_loss(d, line);
+            tell_loss(d, line, text);
         }
     } else {
         line->fate = len == KWM_ERR_CORRUPT ? KWM_FATE_DROPPED_CORRUPT : KWM_FATE_DROPPED_TOO_LONG;
@@ -148,6 +172,8 @@ static void begin_select(struct kwm_delivery *d)
     kwm_reader_seek(d->config.reader, d->base);
     d->end = d->base;
     d->base_sector = 0;
+    d->kept_count = 0;
+    d->kept_len = 0;
     d->is_select_begun = true;
 }
 
@@ -222,7 +248,11 @@ uint32_t delivery_measure(struct kwm_delivery *d, struct kwm_range range, uint16
 int delivery_body_rewind(void *ctx)
 {
     struct kwm_delivery *d = ctx;
-    d->send_at = d->range.begin;
+    d->send_at = 0;
+    d->send_off = 0;
+    while (d->send_at < d->range.begin) {
+        d->send_off += d->config.lines[d->send_at++].len;
+    }
     d->is_body_begun = false;
     kwm_reader_return(d->config.reader, &d->at_base);
     return KWM_OK;
@@ -234,7 +264,6 @@ bool delivery_read(struct kwm_delivery *d, uint64_t seq, struct kwm_sample *samp
     unsigned budget =
         2U * d->config.spool->config.flash->geometry.sector_len; /* no record is less */
     kwm_reader_seek(reader, seq);
-    reader->skip_crc = true; /* it was looked at when the batch was chosen */
     const int got = kwm_reader_next(reader, sample, &budget);
     reader->skip_crc = false;
     return got == 1 && sample->seq == seq;
@@ -245,6 +274,10 @@ static int write_line(struct kwm_delivery *d, const struct kwm_batch_line *line,
                       size_t cap)
 {
     struct kwm_sample sample;
+    if (d->send_at < d->kept_count) {
+        memcpy(out, d->config.line + d->send_off, line->len);
+        return line->len;
+    }
     if (!delivery_read(d, delivery_seq(d, line), &sample)) {
         return KWM_ERR_STATE;
     }
@@ -262,6 +295,7 @@ int delivery_body_read(void *ctx, uint8_t *out, size_t cap)
     while (d->send_at < d->range.end) {
         const struct kwm_batch_line *line = &d->config.lines[d->send_at];
         if (!delivery_is_sent(d, line)) {
+            d->send_off += line->len;
             d->send_at++;
             continue;
         }
@@ -278,6 +312,7 @@ int delivery_body_read(void *ctx, uint8_t *out, size_t cap)
             return got;
         }
         len += (size_t)got;
+        d->send_off += line->len;
         d->send_at++;
     }
     return (int)len;

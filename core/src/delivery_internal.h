@@ -8,6 +8,8 @@
 
 #include "kwm/delivery.h"
 
+#define NOTE_MS_MAX 5000U
+
 /* delivery.c */
 void delivery_event(const struct kwm_delivery *d, const struct kwm_event *event);
 const char *delivery_stream_name(const struct kwm_delivery *d, unsigned stream);
@@ -44,6 +46,14 @@ void delivery_commit(struct kwm_delivery *d, uint64_t now_ms);
 void delivery_doubt(struct kwm_delivery *d, struct kwm_range range);
 /** The batch ends without being counted: what may be stored of it stays in doubt. */
 void delivery_let_go(struct kwm_delivery *d);
+uint32_t delivery_pause_ms(struct kwm_delivery *d, const struct kwm_stream *stream);
+
+/* delivery_store.c */
+/** Have the batch in hand noted in the log. @return whether it is, or has to do without. */
+bool delivery_is_noted(struct kwm_delivery *d);
+/** Whether cursor and mark say all of the newest samples. */
+bool delivery_may_overtake(const struct kwm_delivery *d);
+
 /** What becomes of a sample that makes room. @param mark samples below are in doubt */
 enum kwm_fate delivery_drop_fate(const struct kwm_delivery *d, uint64_t seq, uint64_t mark);
 

@@ -146,7 +146,7 @@ enum kwm_fate delivery_drop_fate(const struct kwm_delivery *d, uint64_t seq, uin
     return is_doubtful ? KWM_FATE_UNKNOWN : KWM_FATE_DROPPED_ROOM;
 }
 
-static uint32_t pause_ms(struct kwm_delivery *d, const struct kwm_stream *stream)
+uint32_t delivery_pause_ms(struct kwm_delivery *d, const struct kwm_stream *stream)
 {
     const uint32_t base =
         stream->piece == KWM_PIECE_TRANSIENT ? PAUSE_TRANSIENT_MS : PAUSE_OTHER_MS;
@@ -180,7 +180,7 @@ static void pause(struct kwm_delivery *d, const struct kwm_batch_line *line, uin
     if (is_maybe_stored(line)) {
         raise_mark(&stream->mark, stream->pos);
     }
-    const uint32_t wait = pause_ms(d, stream);
+    const uint32_t wait = delivery_pause_ms(d, stream);
     stream->probe_ms = now_ms + wait;
     delivery_event(d, &(struct kwm_event){.code = KWM_EVENT_PAUSED,
                                           .reason = line->piece,
@@ -371,7 +371,7 @@ static void commit_probe_of(struct kwm_delivery *d, const struct kwm_batch_line 
     }
     stream->piece = oldest->piece;
     stream->tries = (uint8_t)(stream->tries + (stream->tries < UINT8_MAX));
-    stream->probe_ms = now_ms + pause_ms(d, stream);
+    stream->probe_ms = now_ms + delivery_pause_ms(d, stream);
 }
 
 /** @return index of the n-th line of a stream in the batch, or line_count. */
@@ -426,4 +426,7 @@ void delivery_commit(struct kwm_delivery *d, uint64_t now_ms)
     }
     kwm_spool_pin(d->config.spool, KWM_SEQ_NONE);
     kwm_reader_return(d->config.reader, &d->at_end); /* where the next batch will begin */
+    if (delivery_may_overtake(d)) {
+        kwm_spool_counted(d->config.spool, d->cursor);
+    }
 }

@@ -382,7 +382,7 @@ static void end_blocks(struct sink *sink, size_t off)
 
 static void put_field_head(struct sink *sink, const struct kwm_decl_field *field)
 {
-    const bool is_int = field->kind == HAL_KIND_INT;
+    const bool is_int = field->kind == HAL_KIND_INT || field->kind == HAL_KIND_UINT;
     const bool is_point = field->kind == HAL_KIND_FIXED && field->scale >= 1U &&
                           field->scale <= NUMBER_SHORT_SCALE_MAX;
     const struct number_form form = {(uint8_t)(is_point ? 8U - field->scale : 8U),
@@ -533,6 +533,8 @@ static RARELY size_t put_long_field(char *out, size_t cap, size_t off, const uin
     put_bytes(&sink, key, key_len);
     if (value->kind == HAL_KIND_STRING) {
         put_string(&sink, key[key_len - 1U], value);
+    } else if (sink.len < cap && cap - sink.len >= sizeof(text)) {
+        sink.len += put_scalar(out + sink.len, value, losses);
     } else {
         put_bytes(&sink, text, put_scalar(text, value, losses));
     }

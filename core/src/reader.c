@@ -26,8 +26,7 @@ void spool_write_header(const struct hal_flash_geometry *geometry,
     memcpy(out, magic, sizeof(magic));
     out[4] = KWM_SPOOL_FORMAT;
     out[5] = log2_of(geometry->prog_len);
-    out[6] = 0;
-    out[7] = 0;
+    kwm_put_u16(out + 6, header->hole);
     kwm_put_u32(out + 8, geometry->sector_len);
     kwm_put_u32(out + 12, geometry->sector_count);
     kwm_put_u32(out + 16, header->sector_seq);
@@ -38,43 +37,63 @@ void spool_write_header(const struct hal_flash_geometry *geometry,
     kwm_put_u32(out + 44, kwm_crc32c(0, out, 44));
 }
 
-/** Bytes of a sector, in place where possible. len is within the sector. @return NULL on an
- *  error. */
-static const uint8_t *view(const struct kwm_spool *spool, uint32_t sector, uint32_t off,
-                           uint32_t len, uint8_t *scratch)
+/** What of a sector is staged: its bytes from *off on. @return how many. */
+static uint32_t staged_part(const struct kwm_spool *spool, uint32_t sector, uint32_t *off,
+                            const uint8_t **bytes)
+{
+    if (spool->old_len != 0 && sector == spool->old_sector) {
+        *off = spool->old_off;
+        *bytes = spool->config.stage;
+        return spool->old_len;
+    }
+    *off = spool->stage_off;
+    *bytes = spool->config.stage + spool->old_len;
+    return sector == spool->head && spool->sector_seq != 0 ? spool->stage_len - spool->old_len : 0;
+}
+
+const uint8_t *spool_view(const struct kwm_spool *spool, uint32_t sector, uint32_t off,
+                          uint32_t len, uint8_t *scratch)
 {
     struct hal_flash *flash = spool->config.flash;
     const uint32_t base = sector * flash->geometry.sector_len;
-    const bool is_head = sector == spool->head;
-    if (is_head && off >= spool->stage_off && scratch == NULL) {
-        return spool->config.stage + (off - spool->stage_off);
-    }
-    const uint32_t flash_end =
-        is_head && off + len > spool->stage_off ? spool->stage_off : off + len;
-    const uint32_t in_flash = flash_end > off ? flash_end - off : 0;
-    if (in_flash == len && flash->mapped != NULL) {
+    const uint8_t *staged = NULL;
+    uint32_t staged_off = 0;
+    const uint32_t staged_len = staged_part(spool, sector, &staged_off, &staged);
+    const uint32_t begin = off > staged_off ? off : staged_off;
+    const uint32_t end =
+        off + len < staged_off + staged_len ? off + len : staged_off + staged_len;
+    if (begin >= end && flash->mapped != NULL) {
         return flash->mapped + base + off;
     }
+    if (scratch == NULL && begin == off && end == off + len) {
+        return staged + (off - staged_off);
+    }
     KWM_ASSERT(scratch != NULL);
-    if (in_flash != 0 && hal_flash_read(flash, base + off, scratch, in_flash) != KWM_OK) {
+    const bool is_all_staged = begin == off && end == off + len;
+    if (!is_all_staged && hal_flash_read(flash, base + off, scratch, len) != KWM_OK) {
         return NULL;
     }
-    memcpy(scratch + in_flash, spool->config.stage + (off + in_flash - spool->stage_off),
-           len - in_flash);
+    if (begin < end) {
+        memcpy(scratch + (begin - off), staged + (begin - staged_off), end - begin);
+    }
     return scratch;
 }
 
 int spool_read_header(const struct kwm_spool *spool, uint32_t sector, struct sector_header *header)
 {
     uint8_t scratch[KWM_SPOOL_HEADER_LEN];
-    const uint8_t *in = view(spool, sector, 0, KWM_SPOOL_HEADER_LEN, scratch);
+    const struct hal_flash_geometry *geometry = &spool->config.flash->geometry;
+    const uint8_t *in = spool_view(spool, sector, 0, KWM_SPOOL_HEADER_LEN, scratch);
     if (in == NULL) {
         return KWM_ERR_IO;
     }
     if (memcmp(in, magic, sizeof(magic)) != 0 || in[4] != KWM_SPOOL_FORMAT ||
+        in[5] != log2_of(geometry->prog_len) || kwm_get_u32(in + 8) != geometry->sector_len ||
+        kwm_get_u32(in + 12) != geometry->sector_count ||
         kwm_get_u32(in + 44) != kwm_crc32c(0, in, 44)) {
         return KWM_ERR_CORRUPT;
     }
+    header->hole = kwm_get_u16(in + 6);
     header->sector_seq = kwm_get_u32(in + 16);
     header->erase_count = kwm_get_u32(in + 20);
     header->seq_first = kwm_get_u64(in + 24);
@@ -83,10 +102,31 @@ int spool_read_header(const struct kwm_spool *spool, uint32_t sector, struct sec
     return KWM_OK;
 }
 
+uint32_t spool_records_off(const struct kwm_spool *spool)
+{
+    const uint32_t unit = spool->config.flash->geometry.prog_len;
+    return (KWM_SPOOL_HEADER_LEN + unit - 1U) / unit * unit;
+}
+
+/** Whether the sector is still in the log; if it is the head, whether nothing moved in it. */
 static bool is_alive(const struct kwm_reader *reader)
 {
-    return reader->sector_seq != 0 &&
-           reader->spool->sector_seq - reader->sector_seq < spool_used(reader->spool);
+    const struct kwm_spool *spool = reader->spool;
+    const uint32_t age = spool->sector_seq - reader->sector_seq;
+    return reader->sector_seq != 0 && age < spool_used(spool) &&
+           (age != 0 || reader->shift == spool->shift);
+}
+
+/** What is known of declarations in the head is void where they moved. */
+static void follow_shift(struct kwm_reader *reader)
+{
+    if (reader->shift == reader->spool->shift) {
+        return;
+    }
+    reader->shift = reader->spool->shift;
+    for (unsigned i = 0; i < reader->local_cap; i++) {
+        reader->locals[i].sector_seq = 0;
+    }
 }
 
 /** Go to the beginning of the n-th sector of the log. An unreadable one is taken as empty. */
@@ -95,6 +135,7 @@ static void enter(struct kwm_reader *reader, uint32_t nth)
     struct kwm_spool *spool = reader->spool;
     const uint32_t count = spool->config.flash->geometry.sector_count;
     struct sector_header header = {0};
+    follow_shift(reader);
     reader->sector = (spool->tail + nth) % count;
     reader->sector_seq = spool->sector_seq - (spool_used(spool) - 1U - nth);
     reader->local_count = 0;
@@ -113,8 +154,7 @@ static void enter(struct kwm_reader *reader, uint32_t nth)
         spool_read_header(spool, (reader->sector + 1U) % count, &header) == KWM_OK) {
         reader->seq_end = header.seq_first;
     }
-    const uint32_t unit = spool->config.flash->geometry.prog_len;
-    reader->off = (KWM_SPOOL_HEADER_LEN + unit - 1U) / unit * unit;
+    reader->off = spool_records_off(spool);
 }
 
 /** @return which sector of the log, from the tail, holds the sample: the last that begins at or
@@ -125,11 +165,16 @@ static uint32_t find(const struct kwm_spool *spool, uint64_t seq)
     uint32_t high = spool_used(spool);
     while (high - low > 1U) {
         const uint32_t middle = low + (high - low) / 2U;
-        const uint32_t sector = (spool->tail + middle) % spool->config.flash->geometry.sector_count;
+        uint32_t at = middle;
         struct sector_header header;
-        const int err = spool_read_header(spool, sector, &header);
-        if (err == KWM_OK && header.seq_first <= seq) {
-            low = middle;
+        while (at < high &&
+               spool_read_header(spool,
+                                 (spool->tail + at) % spool->config.flash->geometry.sector_count,
+                                 &header) != KWM_OK) {
+            at++;
+        }
+        if (at < high && header.seq_first <= seq) {
+            low = at;
         } else {
             high = middle;
         }
@@ -159,6 +204,7 @@ void kwm_reader_mark(const struct kwm_reader *reader, struct kwm_reader_mark *ma
         .seq_next = reader->seq_next,
         .base_tick = reader->base_tick,
         .boot_id = reader->boot_id,
+        .shift = reader->shift,
         .local_count = reader->local_count,
         .epoch = reader->epoch,
     };
@@ -178,7 +224,8 @@ static bool has_locals(const struct kwm_reader *reader, const struct kwm_reader_
 
 void kwm_reader_return(struct kwm_reader *reader, const struct kwm_reader_mark *mark)
 {
-    if (!is_alive(reader) || reader->sector_seq != mark->sector_seq || !has_locals(reader, mark)) {
+    if (!is_alive(reader) || reader->sector_seq != mark->sector_seq ||
+        reader->shift != mark->shift || !has_locals(reader, mark)) {
         reader->sector_seq = 0;
         kwm_reader_seek(reader, mark->seq_next);
         return;
@@ -191,29 +238,20 @@ void kwm_reader_return(struct kwm_reader *reader, const struct kwm_reader_mark *
     reader->epoch = mark->epoch;
 }
 
-/** A record in place. */
-struct record {
-    uint8_t type;
-    uint32_t payload_off; /**< in the sector */
-    const uint8_t *payload;
-    uint32_t len;
-    uint32_t end; /**< offset of the next record */
-};
-
-/** @return 1 with a record, 0 at the end of the written part, KWM_ERR_CORRUPT or KWM_ERR_IO. */
-static int parse_record(struct kwm_reader *reader, uint32_t limit, struct record *record)
+int spool_read_record(const struct kwm_spool *spool, uint32_t sector, uint32_t sector_seq,
+                      uint32_t off, uint32_t limit, bool skip_crc, uint8_t *scratch,
+                      struct spool_record *record)
 {
-    const struct kwm_spool *spool = reader->spool;
-    const uint32_t left = limit - reader->off;
+    const uint32_t left = limit - off;
     const uint32_t head_len = left < SPOOL_RECORD_HEAD_MAX ? left : SPOOL_RECORD_HEAD_MAX;
-    const uint8_t *head = view(spool, reader->sector, reader->off, head_len, reader->scratch);
+    const uint8_t *head = spool_view(spool, sector, off, head_len, scratch);
     if (head == NULL) {
         return KWM_ERR_IO;
     }
     if (head[0] == 0xFFU) {
         return 0;
     }
-    *record = (struct record){.type = head[0], .end = reader->off + 1U};
+    *record = (struct spool_record){.type = head[0], .end = off + 1U};
     if (head[0] == 0) {
         return 1;
     }
@@ -227,22 +265,48 @@ static int parse_record(struct kwm_reader *reader, uint32_t limit, struct record
     if (total > left) {
         return KWM_ERR_CORRUPT;
     }
-    head = view(spool, reader->sector, reader->off, total, reader->scratch);
+    head = spool_view(spool, sector, off, total, scratch);
     if (head == NULL) {
         return KWM_ERR_IO;
     }
-    if (!reader->skip_crc &&
-        kwm_get_u32(head + total - 4U) != kwm_crc32c(reader->sector_seq, head, total - 4U)) {
+    if (!skip_crc && kwm_get_u32(head + total - 4U) != kwm_crc32c(sector_seq, head, total - 4U)) {
         return KWM_ERR_CORRUPT;
     }
-    record->payload_off = reader->off + before;
+    record->payload_off = off + before;
     record->payload = head + before;
     record->len = (uint32_t)len;
-    record->end = reader->off + total;
+    record->end = off + total;
     return 1;
 }
 
-static int take_decl(struct kwm_reader *reader, const struct record *record)
+int spool_parse_epoch(const struct spool_record *record, struct kwm_epoch *epoch)
+{
+    if (record->len != SPOOL_EPOCH_LEN || record->payload[12] >= KWM_EPOCH_PHASES ||
+        record->payload[13] == KWM_EPOCH_NONE) {
+        return KWM_ERR_CORRUPT;
+    }
+    *epoch = (struct kwm_epoch){
+        .boot_id = kwm_get_u32(record->payload),
+        .offset_ticks = (int64_t)kwm_get_u64(record->payload + 4),
+        .phase = record->payload[12],
+        .source = record->payload[13],
+    };
+    return KWM_OK;
+}
+
+const uint8_t *spool_parse_sample(const struct spool_record *record, uint64_t *id,
+                                  uint64_t *seq_off, int64_t *tick_off)
+{
+    const uint8_t *end = record->payload + record->len;
+    uint64_t tick = 0;
+    const uint8_t *in = kwm_get_varint(record->payload, end, id);
+    in = in != NULL ? kwm_get_varint(in, end, seq_off) : NULL;
+    in = in != NULL ? kwm_get_varint(in, end, &tick) : NULL;
+    *tick_off = kwm_unzigzag(tick);
+    return in;
+}
+
+static int take_decl(struct kwm_reader *reader, const struct spool_record *record)
 {
     if (reader->local_count == reader->local_cap) {
         return KWM_ERR_CORRUPT;
@@ -257,21 +321,7 @@ static int take_decl(struct kwm_reader *reader, const struct record *record)
     return 0;
 }
 
-static int take_epoch(struct kwm_reader *reader, const struct record *record)
-{
-    if (record->len != SPOOL_EPOCH_LEN || record->payload[12] >= KWM_EPOCH_PHASES) {
-        return KWM_ERR_CORRUPT;
-    }
-    reader->epoch = (struct kwm_epoch){
-        .boot_id = kwm_get_u32(record->payload),
-        .offset_ticks = (int64_t)kwm_get_u64(record->payload + 4),
-        .phase = record->payload[12],
-        .source = record->payload[13],
-    };
-    return 0;
-}
-
-static int take_boot(struct kwm_reader *reader, const struct record *record)
+static int take_boot(struct kwm_reader *reader, const struct spool_record *record)
 {
     if (record->len != SPOOL_BOOT_LEN) {
         return KWM_ERR_CORRUPT;
@@ -289,7 +339,7 @@ static int resolve_measurement(struct kwm_reader *reader, struct kwm_local *loca
     }
     struct kwm_decl decl;
     const uint8_t *bytes =
-        view(reader->spool, reader->sector, local->off, local->len, reader->scratch);
+        spool_view(reader->spool, reader->sector, local->off, local->len, reader->scratch);
     if (bytes == NULL || kwm_decl_parse(&decl, bytes, local->len) != KWM_OK) {
         return KWM_ERR_CORRUPT;
     }
@@ -316,7 +366,7 @@ static int resolve(struct kwm_reader *reader, uint64_t id)
         return local->slot;
     }
     const uint8_t *bytes =
-        view(reader->spool, reader->sector, local->off, local->len, reader->scratch);
+        spool_view(reader->spool, reader->sector, local->off, local->len, reader->scratch);
     const int slot = bytes == NULL ? KWM_ERR_IO : kwm_series_intern(table, bytes, local->len);
     if (slot >= 0) {
         local->slot = (uint16_t)slot;
@@ -325,29 +375,38 @@ static int resolve(struct kwm_reader *reader, uint64_t id)
     return slot;
 }
 
+/** First epoch of a boot, for its samples from before it; source NONE: there is none (yet). */
+static const struct kwm_epoch *first_epoch(const struct kwm_spool *spool, uint32_t boot_id)
+{
+    static const struct kwm_epoch none = {.source = KWM_EPOCH_NONE};
+    if (boot_id == spool->epochs.boot_id) {
+        return &spool->epochs.first;
+    }
+    for (unsigned i = 0; i < spool->late_count; i++) {
+        if (spool->late[i].boot_id == boot_id) {
+            return &spool->late[i].epoch;
+        }
+    }
+    return &none;
+}
+
 static int64_t stamp_of(const struct kwm_reader *reader, uint64_t tick)
 {
-    const struct kwm_epoch *first = &reader->spool->epochs.first;
     if (reader->epoch.source != KWM_EPOCH_NONE && reader->epoch.boot_id == reader->boot_id) {
         return kwm_epoch_stamp_ms(&reader->epoch, tick);
     }
-    if (first->source != KWM_EPOCH_NONE && first->boot_id == reader->boot_id) {
-        return kwm_epoch_stamp_ms(first, tick);
-    }
-    return 0;
+    const struct kwm_epoch *first = first_epoch(reader->spool, reader->boot_id);
+    return first->source != KWM_EPOCH_NONE ? kwm_epoch_stamp_ms(first, tick) : 0;
 }
 
 /** @return 1 with the sample, 0 if it lies below seq_next, or an error. */
-static int take_sample(struct kwm_reader *reader, const struct record *record,
+static int take_sample(struct kwm_reader *reader, const struct spool_record *record,
                        struct kwm_sample *sample)
 {
-    const uint8_t *end = record->payload + record->len;
     uint64_t id = 0;
     uint64_t seq = 0;
-    uint64_t tick = 0;
-    const uint8_t *in = kwm_get_varint(record->payload, end, &id);
-    in = in != NULL ? kwm_get_varint(in, end, &seq) : NULL;
-    in = in != NULL ? kwm_get_varint(in, end, &tick) : NULL;
+    int64_t tick_off = 0;
+    const uint8_t *in = spool_parse_sample(record, &id, &seq, &tick_off);
     if (in == NULL) {
         return KWM_ERR_CORRUPT;
     }
@@ -361,13 +420,13 @@ static int take_sample(struct kwm_reader *reader, const struct record *record,
         return slot;
     }
     const uint8_t *payload =
-        view(reader->spool, reader->sector, record->payload_off, record->len, reader->scratch);
+        spool_view(reader->spool, reader->sector, record->payload_off, record->len, reader->scratch);
     if (payload == NULL) {
         return KWM_ERR_IO;
     }
     *sample = (struct kwm_sample){
         .seq = seq,
-        .tick = reader->base_tick + (uint64_t)kwm_unzigzag(tick),
+        .tick = reader->base_tick + (uint64_t)tick_off,
         .boot_id = reader->boot_id,
         .slot = reader->wants_measurement_only ? KWM_SERIES_NONE : (uint16_t)slot,
         .measurement = reader->wants_measurement_only
@@ -381,7 +440,7 @@ static int take_sample(struct kwm_reader *reader, const struct record *record,
     return 1;
 }
 
-static int take(struct kwm_reader *reader, const struct record *record, struct kwm_sample *sample)
+static int take(struct kwm_reader *reader, const struct spool_record *record, struct kwm_sample *sample)
 {
     switch (record->type) {
     case KWM_RECORD_DECL:
@@ -390,7 +449,7 @@ static int take(struct kwm_reader *reader, const struct record *record, struct k
     case KWM_RECORD_PARTIAL:
         return take_sample(reader, record, sample);
     case KWM_RECORD_EPOCH:
-        return take_epoch(reader, record);
+        return spool_parse_epoch(record, &reader->epoch);
     case KWM_RECORD_BOOT:
         return take_boot(reader, record);
     default: /* padding, checkpoints, dead letters, and what a later version may add */
@@ -419,8 +478,11 @@ int kwm_reader_next(struct kwm_reader *reader, struct kwm_sample *sample, unsign
         (*budget)--;
         const uint32_t len = spool->config.flash->geometry.sector_len;
         const uint32_t limit = reader->sector == spool->head ? spool->off : len;
-        struct record record = {0};
-        int got = reader->off < limit ? parse_record(reader, limit, &record) : 0;
+        struct spool_record record = {0};
+        int got = reader->off < limit
+                      ? spool_read_record(spool, reader->sector, reader->sector_seq, reader->off,
+                                          limit, reader->skip_crc, reader->scratch, &record)
+                      : 0;
         if (got == 0) {
             if (!next_sector(reader)) {
                 return 0;

@@ -243,6 +243,16 @@ int kwm_series_intern(struct kwm_series_table *table, const uint8_t *bytes, size
     return err != KWM_OK ? err : take_in(table, &decl, hash);
 }
 
+bool kwm_series_use(struct kwm_series_table *table, unsigned slot, uint32_t generation)
+{
+    KWM_ASSERT(slot < table->slot_cap);
+    if (generation == 0 || table->slots[slot].generation != generation) {
+        return false;
+    }
+    table->slots[slot].used = ++table->clock;
+    return true;
+}
+
 void kwm_series_decl(const struct kwm_series_table *table, unsigned slot, struct kwm_decl *decl)
 {
     const struct kwm_series *series = &table->slots[slot];

@@ -25,6 +25,8 @@
     10U /* how often an unfinished reading is asked, unless something wakes us */
 #define KWM_COLLECT_SCHEMAS_MAX 8U
 #define KWM_ROW_TEXT_LEN_MAX 512U
+#define KWM_COLLECT_MEMOS 32U
+#define KWM_COLLECT_MEMO_LEN_MAX 76U
 
 struct kwm_collect_tag {
     struct hal_text key;
@@ -70,6 +72,14 @@ struct kwm_row {
     char text[KWM_ROW_TEXT_LEN_MAX];
 };
 
+/** Which series a point was of: one with the same key is of it, too. */
+struct kwm_collect_memo {
+    uint32_t generation; /**< of the slot */
+    uint16_t slot;
+    uint8_t key_len;                    /**< 0: unused */
+    char key[KWM_COLLECT_MEMO_LEN_MAX]; /**< input, schema, and its tags' values */
+};
+
 struct kwm_collector_config {
     struct kwm_spool *spool;
     struct kwm_delivery *delivery;
@@ -95,6 +105,9 @@ struct kwm_collector {
     uint32_t conflicts;
     uint32_t told_conflict;
     uint8_t decl[KWM_DECL_LEN_MAX];
+    struct kwm_collect_memo memos[KWM_COLLECT_MEMOS];
+    uint8_t memo_at;   /**< behind the one found last: points come in the same order again */
+    uint8_t memo_next; /**< the next one to be written */
 };
 
 /**

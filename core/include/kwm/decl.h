@@ -26,6 +26,10 @@
 
 #define KWM_DECL_LEN_MAX 2048U
 
+/* A field's kind and scale share a byte. */
+#define KWM_DECL_KIND_BITS 3U
+#define KWM_DECL_KIND_MASK 7U
+
 struct kwm_decl {
     const uint8_t *bytes;
     uint16_t len;
@@ -57,7 +61,13 @@ const uint8_t *kwm_decl_tag(const uint8_t *cursor, struct kwm_decl_tag *tag);
 
 /** Read the field at cursor. @return the next cursor. Call it field_count times from
  *  decl->fields. */
-const uint8_t *kwm_decl_field(const uint8_t *cursor, struct kwm_decl_field *field);
+static inline const uint8_t *kwm_decl_field(const uint8_t *cursor, struct kwm_decl_field *field)
+{
+    field->kind = cursor[0] & KWM_DECL_KIND_MASK;
+    field->scale = (uint8_t)(cursor[0] >> KWM_DECL_KIND_BITS);
+    field->name = (struct hal_text){.s = (const char *)(cursor + 2), .len = cursor[1]};
+    return cursor + 2 + cursor[1];
+}
 
 /** Writes a declaration. Order: measurement, tags, fields. A failed step makes the rest no-ops. */
 struct kwm_decl_builder {

@@ -45,10 +45,12 @@ struct kwm_delivery_config {
     struct kwm_stream *streams; /**< as many as the series table has measurements */
     struct kwm_reason *reasons; /**< the newest texts of the server */
     uint8_t reason_cap;         /**< 1..255 */
-    char *line;                 /**< scratch for one line */
-    uint16_t line_cap;          /**< 64..KWM_LINE_LEN_MAX; a longer line is dropped */
-    uint16_t line_slots;        /**< entries of lines: 2 or more, for a probe has two */
-    uint16_t line_count_max;    /**< lines in a request, 1..line_slots */
+    /** Scratch for one line. Where the text of a whole batch fits, it stays here from the pass for
+     *  lengths to those for bytes: half the work, and no other memory. Else lines are made anew. */
+    char *line;
+    uint16_t line_cap;       /**< 64..KWM_LINE_LEN_MAX; a longer line is dropped */
+    uint16_t line_slots;     /**< entries of lines: 2 or more, for a probe has two */
+    uint16_t line_count_max; /**< lines in a request, 1..line_slots */
     struct kwm_schedule_config flush;
     uint8_t rest_times; /**< after a catch-up request, rest so many times what it took */
     struct kwm_event_sink events;
@@ -64,6 +66,11 @@ struct kwm_delivery {
     uint64_t mark;                /**< samples at or above the cursor and below it are in doubt */
     uint64_t goal;                /**< the flush goes on until the cursor is here */
     uint64_t backoff_ms, rest_ms; /**< nothing, no catch-up is sent before (boot clock) */
+    uint64_t now_ms;              /**< of the last step */
+    uint64_t note_until_ms;       /**< a batch is sent even if no checkpoint of it can be had */
+    uint32_t notes_missed;        /**< batches that were */
+    bool is_noted, is_note_begun; /**< what is sent of the batch in hand survives a power cut */
+    bool is_restored;             /**< it goes on from a checkpoint */
     uint16_t line_cap_now;        /**< lines a request may have, after too large replies */
     uint8_t failures;             /**< in a row */
     uint8_t cuts;                 /**< cut replies in a row for this batch */
@@ -89,6 +96,8 @@ struct kwm_delivery {
     struct kwm_range ranges[KWM_DELIVERY_RANGES_MAX]; /**< still to be sent; the last one next */
     struct kwm_range range;                           /**< on its way */
     uint16_t judge_at, send_at;             /**< next line that gets a piece, that goes out */
+    uint16_t kept_count, kept_len;          /**< first lines whose text is in the line buffer */
+    uint32_t send_off;                      /**< of the next line's text there, if it is */
     bool is_body_begun;                     /**< a line of the request's body went out */
     struct kwm_reader_mark at_base, at_end; /**< just before its first line, behind its last */
     uint8_t reason_next;
@@ -102,6 +111,18 @@ KWM_NODISCARD int kwm_delivery_init(struct kwm_delivery *delivery,
  *  first by kwm_delivery_abort(). Positions, marks and accounts stay. */
 void kwm_delivery_reconfigure(struct kwm_delivery *delivery,
                               const struct kwm_delivery_config *config, uint64_t now_ms);
+
+/**
+ * Write positions, marks and totals, for a checkpoint. Measurements that are behind the cursor are
+ * written as long as there is room; what is held of others then counts as unreadable after a power
+ * cut. Layout in docs/SPEC.md.
+ * @param cap at least KWM_SPOOL_SAVE_LEN_MIN. @return bytes written.
+ */
+size_t kwm_delivery_save(const struct kwm_delivery *delivery, uint8_t *out, size_t cap);
+
+/** Go on from what was written, right after init. @param len 0: nothing was found; then all that
+ *  is in the log waits. */
+void kwm_delivery_restore(struct kwm_delivery *delivery, const uint8_t *in, size_t len);
 
 /** A sample was appended. */
 void kwm_delivery_collected(struct kwm_delivery *delivery, unsigned measurement);

@@ -44,6 +44,7 @@ struct kwm_reader {
     uint32_t sector;     /**< index; valid only while sector_seq is in the log */
     uint32_t sector_seq; /**< 0: not placed */
     uint32_t off;
+    uint32_t shift;     /**< of the spool, when it was placed */
     uint64_t seq_first; /**< of the sector */
     uint64_t seq_end;   /**< of the sector behind it; UINT64_MAX: not known */
     uint64_t seq_next;  /**< every sample below it has been passed */
@@ -63,6 +64,7 @@ struct kwm_reader_mark {
     uint64_t seq_next;
     uint64_t base_tick;
     uint32_t boot_id;
+    uint32_t shift;
     uint16_t local_count;
     struct kwm_epoch epoch;
 };

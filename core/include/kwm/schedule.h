@@ -13,6 +13,9 @@
 
 #include "hal/clock.h"
 
+/** There is nothing to do at any time. */
+#define KWM_TIME_NEVER UINT64_MAX
+
 struct kwm_schedule_config {
     uint32_t interval_ms; /**< 1..86400000 */
     uint32_t offset_ms;   /**< added to each instant (collection_offset, or the device's phase) */

@@ -87,6 +87,9 @@ void kwm_series_set_dialect(struct kwm_series_table *table, enum kwm_dialect dia
 KWM_NODISCARD int kwm_series_intern(struct kwm_series_table *table, const uint8_t *bytes,
                                     size_t len);
 
+/** @return whether the slot is still of this generation; it counts as used then. */
+bool kwm_series_use(struct kwm_series_table *table, unsigned slot, uint32_t generation);
+
 /** A sample of the slot gets this tick: none of equal measurement and primary tags may have it,
  *  too. */
 void kwm_series_give_tick(struct kwm_series_table *table, unsigned slot, uint64_t tick);

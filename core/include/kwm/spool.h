@@ -25,10 +25,13 @@
 #include "hal/value.h"
 #include "kwm/epoch.h"
 #include "kwm/reader.h"
+#include "kwm/schedule.h"
 #include "kwm/series.h"
 
 #define KWM_SPOOL_HEADER_LEN 48U
 #define KWM_SPOOL_FORMAT 1U
+/** save() gets at least so much room. */
+#define KWM_SPOOL_SAVE_LEN_MIN 160U
 #define KWM_SEQ_NONE UINT64_MAX
 
 /** Record types: low four bits of the head byte. 0 is padding, 15 the erased byte. */
@@ -48,6 +51,10 @@ struct kwm_spool_counters {
     uint64_t bytes_programmed;
     uint64_t bytes_recorded; /**< of the records in them, without padding */
     uint32_t erases;
+    uint32_t syncs;
+    uint32_t checkpoints;
+    uint32_t stages_discarded; /**< times that samples were delivered before they met the medium */
+    uint32_t bad_sectors;      /**< passed over, for they could not be erased */
 };
 
 struct kwm_spool_config {
@@ -60,9 +67,31 @@ struct kwm_spool_config {
     void (*on_drop)(void *ctx, uint64_t seq, unsigned measurement);
     void *ctx;
     struct kwm_reader *dropper; /**< a reader of the spool's own, with its locals and scratch */
+    /** Write what the owner wants to find again after a power cut. Called whenever a checkpoint is
+     *  put into the log: at the beginning of each sector, before one is erased, and on demand.
+     *  @return its bytes, at most cap; what does not fit is left out by the owner. Not NULL where
+     *  flash is durable. */
+    size_t (*save)(void *ctx, uint8_t *out, size_t cap);
+    uint64_t boot_mark; /**< the same in two starts: the boot clock went on in between. 0: never */
+    uint32_t hold_ms;   /**< how long a record may stay in the stage alone; 0: not at all */
 };
 
-#define KWM_SPOOL_STAGE_LEN_MIN(prog_len) (2U * ((prog_len) + KWM_SPOOL_HEADER_LEN + 64U) + 512U)
+/** A boot of the log that has samples from before its first epoch. */
+struct kwm_late_boot {
+    uint32_t boot_id;
+    struct kwm_epoch epoch; /**< the first one of that boot; source NONE: it never had one */
+};
+
+#define KWM_LATE_BOOTS_MAX 8U
+
+/** What became of the last checkpoint that was asked for. */
+enum kwm_checkpoint_state {
+    KWM_CHECKPOINT_NONE,   /**< none was, or it was lost to a failing medium */
+    KWM_CHECKPOINT_STAGED, /**< on its way */
+    KWM_CHECKPOINT_SAVED,  /**< it survives a power cut */
+};
+
+#define KWM_SPOOL_STAGE_LEN_MIN(prog_len) (2U * ((prog_len) + KWM_SPOOL_HEADER_LEN + 64U) + 768U)
 
 struct kwm_spool {
     struct kwm_spool_config config;
@@ -71,24 +100,71 @@ struct kwm_spool {
     uint32_t head, tail; /**< sectors; the log is tail..head, going round */
     uint32_t sector_seq; /**< of the head; 0: nothing was written yet */
     uint32_t off;        /**< where the next record goes in the head */
-    uint32_t stage_off;  /**< offset in the head of the first staged byte */
-    uint32_t stage_len;
+    uint32_t old_sector; /**< the head before this one: its last bytes stand first in the stage */
+    uint32_t old_off, old_len;
+    uint32_t stage_off; /**< offset in the head of the first staged byte of it */
+    uint32_t stage_len; /**< with those of the old head */
     uint32_t busy_len;  /**< staged bytes that are being programmed */
     uint64_t seq_first; /**< oldest sample in the log */
     uint64_t seq_next;  /**< the next sample's */
     uint64_t head_seq_first;
     uint64_t base_tick;
     uint64_t pinned_from; /**< samples from here on must stay; KWM_SEQ_NONE: none */
+    uint64_t tick_floor;  /**< of this boot, before a restart: given to nothing again */
+    uint64_t staged_ms;   /**< when the oldest sample that is only staged came; 0: there is none */
+    uint32_t flush_to;    /**< offset in the head up to which the stage goes out now */
+    uint32_t keep_off;    /**< what is staged behind it may go again once it is counted */
+    uint32_t shift;       /**< changes whenever staged records move: places in the head are void */
+    uint32_t hole;        /**< numbers below seq_next that no sample has, accounted for at mount */
+    uint16_t head_hole;   /**< those before the head's first */
+    uint32_t checkpoint_sector, checkpoint_off; /**< the newest one found at mount; off 0: none */
+    uint16_t checkpoint_len;
     uint16_t local_count;
+    uint16_t keep_local_count;
+    uint8_t checkpoint; /**< enum kwm_checkpoint_state */
+    uint8_t bad_run;    /**< sectors in a row that could not be erased */
+    uint8_t late_count;
+    struct kwm_late_boot late[KWM_LATE_BOOTS_MAX];
     bool is_next_erased;
+    bool is_next_bad;
     bool is_erasing;
-    bool is_epoch_due; /**< the epoch goes into the head before the next record */
+    bool is_erase_noted; /**< what goes with the tail was counted, and that is saved or on its way */
+    bool is_sync_due, is_syncing;
+    bool is_boot_due;       /**< this boot's record goes into the head before the next one */
+    bool is_epoch_due;      /**< the epoch does */
+    bool is_checkpoint_due; /**< one goes out before any sample */
 };
 
-/** Begin an empty log. @return KWM_OK, KWM_ERR_INVAL for an impossible geometry or too little
- *  stage. */
-KWM_NODISCARD int kwm_spool_init(struct kwm_spool *spool, const struct kwm_spool_config *config,
-                                 uint32_t boot_id);
+/**
+ * Go on with the log that is on a durable medium, or begin an empty one. Reads the head of each
+ * sector, and of those in which a boot begins or has no time yet, everything.
+ * @return KWM_OK, KWM_ERR_INVAL for an impossible geometry or too little stage.
+ */
+KWM_NODISCARD int kwm_spool_init(struct kwm_spool *spool, const struct kwm_spool_config *config);
+
+/** Read what save() wrote into the newest checkpoint that was found. @return its length, 0 if there
+ *  is none, KWM_ERR_NOSPC if cap is too little. */
+KWM_NODISCARD int kwm_spool_saved(const struct kwm_spool *spool, uint8_t *out, size_t cap);
+
+/** No sample gets a number below this again: those that are missing were accounted for. Only
+ *  between init and the first record. */
+void kwm_spool_raise_seq(struct kwm_spool *spool, uint64_t seq);
+
+/**
+ * Put a checkpoint into the log and see it to the medium; config.checkpoint says how far it is.
+ * @param may_overtake it says enough of the samples that are only staged: they may stay there.
+ * @return KWM_OK, or KWM_ERR_NOSPC: try again in the next step.
+ */
+KWM_NODISCARD int kwm_spool_checkpoint(struct kwm_spool *spool, bool may_overtake);
+
+/** See all that is staged to the medium. */
+void kwm_spool_flush(struct kwm_spool *spool);
+
+/** Every sample below seq was counted, for good: what is staged of them need not be written. */
+void kwm_spool_counted(struct kwm_spool *spool, uint64_t seq);
+
+/** Flush what has been held for hold_ms. @return when to call again. */
+uint64_t kwm_spool_hold(struct kwm_spool *spool, uint64_t now_ms);
 
 /** Move what is staged towards flash, and erase ahead. Bounded; call it in every step. */
 void kwm_spool_step(struct kwm_spool *spool);

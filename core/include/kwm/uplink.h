@@ -29,13 +29,13 @@
 #include "hal/clock.h"
 #include "hal/net.h"
 #include "kwm/reply.h"
+#include "kwm/schedule.h"
 #include "kwm/url.h"
 
 #define KWM_UPLINK_OPS_MAX 8U
 #define KWM_ENDPOINTS_MAX 4U
 #define KWM_UPLINK_DETAIL_LEN_MAX 239U
 #define KWM_UPLINK_TOKEN_LEN 32U
-#define KWM_TIME_NEVER UINT64_MAX
 
 /** The body of a request, made as it is sent. */
 struct kwm_body_source {
