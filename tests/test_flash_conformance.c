@@ -271,7 +271,7 @@ static int begin_log(void)
                                             .on_drop = on_drop,
                                             .dropper = &dropper};
     drops = 0;
-    assert_int_equal(kwm_spool_init(&spool, &config, 1), KWM_OK);
+    assert_int_equal(kwm_spool_init(&spool, &config), KWM_OK);
     struct kwm_decl_builder builder;
     kwm_decl_build(&builder, decl, sizeof(decl), (struct hal_text){"m", 1});
     kwm_decl_build_tag(&builder, &(struct kwm_decl_tag){.key = {"t", 1}, .value = {"v", 1}});
