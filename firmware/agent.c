@@ -312,8 +312,7 @@ static void follow_wall(struct agent *agent, uint64_t now_ms)
 /** Go on where the log says that the last run ended. */
 static void restore(struct agent *agent)
 {
-    const int len =
-        kwm_spool_saved(&agent->spool, agent->dropper.scratch, KWM_READER_SCRATCH_LEN);
+    const int len = kwm_spool_saved(&agent->spool, agent->dropper.scratch, KWM_READER_SCRATCH_LEN);
     kwm_delivery_restore(&agent->delivery, agent->dropper.scratch, len > 0 ? (size_t)len : 0);
 }
 

@@ -78,8 +78,10 @@ static void fill(void *ctx, struct sim_sensor *sensor, uint64_t now_ms, struct h
     for (unsigned i = 0; i < count; i++) {
         made.unit = (uint8_t)(i % 2U); /* the first one may come twice, at times in one mode */
         if (i < 2 || !made.is_late || !sim_truth_is_twin(&run->truth)) {
+            const uint64_t seq_next = run->world.agent.spool.seq_next;
             struct sim_sample *sample = sim_truth_put(&run->truth, &made, sink);
-            sample->sector_seq = run->world.agent.spool.sector_seq;
+            const bool is_logged = run->world.agent.spool.seq_next != seq_next;
+            sample->sector_seq = is_logged ? run->world.agent.spool.sector_seq : UINT32_MAX;
             sample->end_off = run->world.agent.spool.off;
         }
     }
@@ -207,7 +209,12 @@ static void reboot(struct sim_run *run)
     const uint64_t boot_ms = 1U + sim_run_pick(run, 20000);
     const bool has_rtc = sim_run_pick(run, 3) != 0;
     const uint64_t then_ms = sim_run_now_ms(run) + down_ms;
-    sim_truth_cut(&run->truth, world->agent.spool.sector_seq, world->agent.spool.stage_off);
+    const struct kwm_spool *spool = &world->agent.spool;
+    run->unnoted +=
+        (uint64_t)world->agent.delivery.notes_missed * world->agent.delivery.config.line_count_max;
+    const bool is_old_open = spool->old_len != 0; /* the sector before the head is not out yet */
+    sim_truth_cut(&run->truth, spool->sector_seq - (is_old_open ? 1U : 0U),
+                  is_old_open ? spool->old_off : spool->stage_off);
     sim_run_tell(run, "power", "fails, for %u s; %s", (unsigned)(down_ms / 1000U),
                  has_rtc ? "a clock of its own goes on" : "the time of day is lost");
     sim_world_power_cut(world);

@@ -94,6 +94,7 @@ struct sim_run {
     uint32_t requests_seen;
     uint32_t fault_count;
     uint64_t damaged; /**< samples that damaged flash may have cost */
+    uint64_t unnoted; /**< lines sent while the flash took no checkpoint, before a power cut */
     uint32_t boots;
     uint32_t spool_kib;
     int32_t drift_ms;                   /**< of the clock, a minute */

@@ -84,17 +84,16 @@ void sim_truth_clock(struct sim_truth *truth, uint64_t now_ms, struct hal_wall w
 
 void sim_truth_cut(struct sim_truth *truth, uint32_t sector_seq, uint32_t off)
 {
-    uint32_t id = truth->durable;
-    while (id < truth->count &&
-           (truth->samples[id].sector_seq < sector_seq ||
-            (truth->samples[id].sector_seq == sector_seq && truth->samples[id].end_off <= off))) {
-        id++;
+    uint32_t volatiles = 0;
+    for (uint32_t id = truth->durable; id < truth->count; id++) {
+        struct sim_sample *sample = &truth->samples[id];
+        const bool is_out = sample->sector_seq < sector_seq ||
+                            (sample->sector_seq == sector_seq && sample->end_off <= off);
+        sample->is_volatile = sample->is_volatile || !is_out;
+        volatiles += is_out ? 0U : 1U;
     }
-    truth->durable = id;
-    for (; id < truth->count; id++) {
-        truth->samples[id].is_volatile = true;
-        truth->volatiles++;
-    }
+    truth->durable = truth->count - volatiles;
+    truth->volatiles += volatiles;
 }
 
 void sim_truth_reboot(struct sim_truth *truth, uint64_t collected)

@@ -177,12 +177,18 @@ static void begin_select(struct kwm_delivery *d)
     d->is_select_begun = true;
 }
 
+/** Whether a sample may still get a time: one of an earlier boot that never had one cannot. */
+static bool is_undated_yet(const struct kwm_delivery *d, const struct kwm_sample *sample)
+{
+    return sample->stamp_ms == 0 && sample->boot_id == d->config.spool->epochs.boot_id;
+}
+
 /** Whether the batch ends before this sample. */
 static bool is_beyond(const struct kwm_delivery *d, const struct kwm_sample *sample)
 {
     const bool is_full = d->kind != KWM_BATCH_PROBE && d->line_count == delivery_line_limit(d);
     return is_full || (d->kind == KWM_BATCH_DRAIN && sample->seq >= d->cursor) ||
-           (d->kind == KWM_BATCH_MAIN && sample->stamp_ms == 0) ||
+           (d->kind == KWM_BATCH_MAIN && is_undated_yet(d, sample)) ||
            !kwm_spool_is_near(d->config.spool, d->base_sector, d->config.reader->sector_seq);
 }
 

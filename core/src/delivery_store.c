@@ -5,8 +5,7 @@
 #include "hal/assert.h"
 #include "kwm/bytes.h"
 
-/* One output: a byte for their number, flags, and fifteen numbers. */
-#define ENTRY_LEN_MAX (1U + HAL_TEXT_LEN_MAX + 4U + 4U + 3U * 10U)
+#define ENTRY_LEN_MAX(name_len) (1U + (name_len) + 4U + 4U + 3U * 10U)
 #define FLAG_EVER_STORED 1U
 #define OUTPUTS 1U
 
@@ -64,7 +63,8 @@ size_t kwm_delivery_save(const struct kwm_delivery *d, uint8_t *out, size_t cap)
     *count = 0;
     for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
         const bool is_behind = d->config.streams[i].state != KWM_STREAM_NORMAL;
-        if (is_behind && (size_t)(end - out) >= ENTRY_LEN_MAX && *count < UINT8_MAX) {
+        const size_t need = ENTRY_LEN_MAX(strlen(delivery_stream_name(d, i)));
+        if (is_behind && (size_t)(end - out) >= need && *count < UINT8_MAX) {
             out = put_stream(d, i, out);
             (*count)++;
         }

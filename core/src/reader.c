@@ -60,8 +60,7 @@ const uint8_t *spool_view(const struct kwm_spool *spool, uint32_t sector, uint32
     uint32_t staged_off = 0;
     const uint32_t staged_len = staged_part(spool, sector, &staged_off, &staged);
     const uint32_t begin = off > staged_off ? off : staged_off;
-    const uint32_t end =
-        off + len < staged_off + staged_len ? off + len : staged_off + staged_len;
+    const uint32_t end = off + len < staged_off + staged_len ? off + len : staged_off + staged_len;
     if (begin >= end && flash->mapped != NULL) {
         return flash->mapped + base + off;
     }
@@ -419,8 +418,8 @@ static int take_sample(struct kwm_reader *reader, const struct spool_record *rec
     if (slot < 0) {
         return slot;
     }
-    const uint8_t *payload =
-        spool_view(reader->spool, reader->sector, record->payload_off, record->len, reader->scratch);
+    const uint8_t *payload = spool_view(reader->spool, reader->sector, record->payload_off,
+                                        record->len, reader->scratch);
     if (payload == NULL) {
         return KWM_ERR_IO;
     }
@@ -440,7 +439,8 @@ static int take_sample(struct kwm_reader *reader, const struct spool_record *rec
     return 1;
 }
 
-static int take(struct kwm_reader *reader, const struct spool_record *record, struct kwm_sample *sample)
+static int take(struct kwm_reader *reader, const struct spool_record *record,
+                struct kwm_sample *sample)
 {
     switch (record->type) {
     case KWM_RECORD_DECL:

@@ -49,8 +49,8 @@ int kwm_spool_init(struct kwm_spool *spool, const struct kwm_spool_config *confi
         config->stage_cap < KWM_SPOOL_STAGE_LEN_MIN(geometry->prog_len)) {
         return KWM_ERR_INVAL;
     }
-    *spool = (struct kwm_spool){
-        .config = *config, .pinned_from = KWM_SEQ_NONE, .is_erase_noted = true};
+    *spool =
+        (struct kwm_spool){.config = *config, .pinned_from = KWM_SEQ_NONE, .is_erase_noted = true};
     spool->config.hold_ms = geometry->is_durable ? config->hold_ms : 0;
     spool->head = sector_count(spool) - 1U; /* the first one to be opened is sector 0 */
     spool->tail = 0;
@@ -59,9 +59,10 @@ int kwm_spool_init(struct kwm_spool *spool, const struct kwm_spool_config *confi
     config->dropper->wants_measurement_only = true;
     kwm_epochs_init(&spool->epochs, 1);
     if (geometry->is_durable) {
-        spool_mount(spool);
+        spool_mount(spool); /* nothing may go before the owner has its positions again */
+    } else {
+        kwm_spool_step(spool);
     }
-    kwm_spool_step(spool);
     return KWM_OK;
 }
 
@@ -98,8 +99,8 @@ static uint64_t tail_end(const struct kwm_spool *spool, uint64_t *next_first)
         sector = (sector + 1U) % sector_count(spool);
     }
     if (sector == spool->head) {
-        header = (struct sector_header){.hole = spool->head_hole,
-                                        .seq_first = spool->head_seq_first};
+        header =
+            (struct sector_header){.hole = spool->head_hole, .seq_first = spool->head_seq_first};
     }
     *next_first = header.seq_first;
     return header.seq_first - header.hole;
@@ -317,8 +318,7 @@ static bool finish(struct kwm_spool *spool)
 void kwm_spool_step(struct kwm_spool *spool)
 {
     for (unsigned i = 0; i < PUMP_MAX; i++) {
-        if (!finish(spool) ||
-            (!begin_prog(spool) && !begin_sync(spool) && !begin_erase(spool))) {
+        if (!finish(spool) || (!begin_prog(spool) && !begin_sync(spool) && !begin_erase(spool))) {
             return;
         }
     }
@@ -499,7 +499,7 @@ static void pass_over_bad(struct kwm_spool *spool)
         return;
     }
     spool->is_next_bad = false;
-    if (spool->bad_run >= BAD_RUN_MAX) {
+    if (spool->bad_run >= BAD_RUN_MAX || spool->bad_run * 4U >= sector_count(spool)) {
         return; /* that many are no chance: the medium refuses, and what it holds stays */
     }
     spool->bad_run++;
@@ -781,7 +781,6 @@ void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, uint64_t oldes
     const size_t need = SPOOL_EPOCH_LEN + KWM_RECORD_OVERHEAD;
     spool->is_epoch_due = true;
     if (sector_len(spool) - spool->off >= need && reserve(spool, need)) {
-        put_epoch(spool);
-        kwm_spool_step(spool);
+        put_epoch(spool); /* the next step sees to it */
     }
 }

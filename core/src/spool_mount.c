@@ -13,10 +13,10 @@ struct mount {
     uint8_t *scratch;
     struct sector_header header;
     uint32_t sector;
-    uint32_t off;        /**< behind the last record that was read */
-    uint32_t boot_id;    /**< in force there */
+    uint32_t off;     /**< behind the last record that was read */
+    uint32_t boot_id; /**< in force there */
     uint64_t base_tick;
-    uint64_t seq_end;    /**< every sample read is below it */
+    uint64_t seq_end; /**< every sample read is below it */
     struct kwm_epoch epoch;
     uint16_t local_count;
     uint64_t tick_newest;
@@ -116,8 +116,7 @@ static void take_decl(struct mount *m, const struct spool_record *record)
     if (m->sector != spool->head) {
         return;
     }
-    const int slot =
-        kwm_series_intern(spool->config.series, record->payload, record->len);
+    const int slot = kwm_series_intern(spool->config.series, record->payload, record->len);
     if (slot >= 0) {
         spool->config.series->slots[slot].sector_seq = spool->sector_seq;
         spool->config.series->slots[slot].local_id = id;
@@ -176,8 +175,7 @@ static bool scan(struct mount *m, uint32_t age)
     struct kwm_spool *spool = m->spool;
     const uint32_t seq = spool->sector_seq - age;
     m->sector = (spool->head + sector_count(spool) - age) % sector_count(spool);
-    if (spool_read_header(spool, m->sector, &m->header) != KWM_OK ||
-        m->header.sector_seq != seq) {
+    if (spool_read_header(spool, m->sector, &m->header) != KWM_OK || m->header.sector_seq != seq) {
         return false;
     }
     m->boot_id = m->header.boot_id;
@@ -247,8 +245,8 @@ static void count_beyond(struct mount *m)
     for (uint32_t off = m->off; off < sector_len(m->spool); off++) {
         const int got = spool_read_record(m->spool, m->sector, seq, off, sector_len(m->spool),
                                           false, m->scratch, &record);
-        const bool is_sample = got == 1 && (record.type == KWM_RECORD_SAMPLE ||
-                                            record.type == KWM_RECORD_PARTIAL);
+        const bool is_sample =
+            got == 1 && (record.type == KWM_RECORD_SAMPLE || record.type == KWM_RECORD_PARTIAL);
         if (is_sample && spool_parse_sample(&record, &id, &seq_off, &tick_off) != NULL &&
             m->header.seq_first + seq_off + 1U > m->seq_end) {
             m->seq_end = m->header.seq_first + seq_off + 1U;
@@ -279,8 +277,8 @@ static void resume_head(struct mount *m)
 
 static const uint8_t *saved_bytes(const struct kwm_spool *spool, uint8_t *scratch)
 {
-    return spool_view(spool, spool->checkpoint_sector, spool->checkpoint_off,
-                      spool->checkpoint_len, scratch);
+    return spool_view(spool, spool->checkpoint_sector, spool->checkpoint_off, spool->checkpoint_len,
+                      scratch);
 }
 
 /** The spool's own part of the newest checkpoint. @return where the owner's begins. */
@@ -325,8 +323,8 @@ static void resume_epochs(struct mount *m)
             (void)read_own(in, spool->checkpoint_len, m, &boot_id, &boot_mark, &phase);
         }
     }
-    const bool is_same = boot_mark != 0 && boot_mark == spool->config.boot_mark &&
-                         boot_id >= m->boot_id;
+    const bool is_same =
+        boot_mark != 0 && boot_mark == spool->config.boot_mark && boot_id >= m->boot_id;
     const uint32_t newest = boot_id > m->boot_id ? boot_id : m->boot_id;
     struct kwm_epochs *epochs = &spool->epochs;
     kwm_epochs_init(epochs, is_same ? newest : newest + 1U);
@@ -393,9 +391,8 @@ int kwm_spool_saved(const struct kwm_spool *spool, uint8_t *out, size_t cap)
     }
     const uint8_t *bytes = saved_bytes(spool, spool->config.dropper->scratch);
     const uint8_t *own_end =
-        bytes != NULL
-            ? read_own(bytes, spool->checkpoint_len, NULL, &boot_id, &boot_mark, &phase)
-            : NULL;
+        bytes != NULL ? read_own(bytes, spool->checkpoint_len, NULL, &boot_id, &boot_mark, &phase)
+                      : NULL;
     if (own_end == NULL) {
         return 0;
     }
