@@ -13,6 +13,19 @@ if(NOT KWM_SANITIZE AND NOT KWM_FUZZ)
     add_compile_options(-fno-asynchronous-unwind-tables -fno-unwind-tables)
 endif()
 
+# For what runs at the start and in commands: 3 % smaller than -Os, and slower (gcc 12, clang).
+include(CheckCCompilerFlag)
+check_c_compiler_flag(-Oz KWM_HAS_OZ)
+set(kwm_smallest "")
+if(KWM_HAS_OZ)
+    set(kwm_smallest $<$<CONFIG:MinSizeRel>:-Oz>)
+endif()
+# No alignment of data beyond what the ABI asks for.
+check_c_compiler_flag(-malign-data=abi KWM_HAS_ALIGN_DATA)
+if(KWM_HAS_ALIGN_DATA)
+    add_compile_options(-malign-data=abi)
+endif()
+
 if(KWM_SANITIZE OR KWM_FUZZ)
     add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
         -fno-omit-frame-pointer)
@@ -23,11 +36,13 @@ if(KWM_FUZZ)
 endif()
 
 if(KWM_HARDEN)
-    add_compile_options(-fPIE -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+    # All is bound at the start (now), so calls need no stubs that could bind later.
+    add_compile_options(-fPIE -fno-plt -fstack-protector-strong
+        -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
     add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
+    include(CheckLinkerFlag)
     # Tables of pointers need a relocation each in a position-independent program: packed, where
     # linker and C library know how (binutils 2.38, glibc 2.36), they take a tenth.
-    include(CheckLinkerFlag)
     check_linker_flag(C -Wl,-z,pack-relative-relocs KWM_HAS_PACKED_RELOCS)
     if(KWM_HAS_PACKED_RELOCS)
         add_link_options(-Wl,-z,pack-relative-relocs)
@@ -47,6 +62,9 @@ if(KWM_LTO)
         set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
         # Code is made at the link then, so what holds for compiling has to be said there, too.
         add_link_options(-fno-asynchronous-unwind-tables -fno-unwind-tables)
+        if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+            add_link_options(-flto-partition=one) # calls across partitions cost 4 K; links in 8 s
+        endif()
     else()
         message(STATUS "No link-time optimization with this compiler and linker")
     endif()

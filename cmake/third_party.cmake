@@ -33,8 +33,19 @@ target_compile_definitions(mbedtls PUBLIC
     $<$<BOOL:${KWM_TLS_IN_LEN}>:KWM_TLS_IN_LEN=${KWM_TLS_IN_LEN}>
     $<$<BOOL:${KWM_TLS_OUT_LEN}>:KWM_TLS_OUT_LEN=${KWM_TLS_OUT_LEN}>)
 target_compile_options(mbedtls PRIVATE -w)
-# Its inline assembly has local labels, which do not survive link-time optimization.
-set_source_files_properties("${mbedtls_dir}/library/aesni.c" PROPERTIES COMPILE_OPTIONS -fno-lto)
+# It compares a text of its own by address, which link-time optimization may merge with another's.
+set_source_files_properties("${mbedtls_dir}/library/ssl_tls.c" PROPERTIES COMPILE_OPTIONS -fno-lto)
+
+# Compiled for size, encryption would be a fifth of what the agent costs. Only aesni.c may use the
+# instructions that not every x86-64 has; whether they are there is asked at run time, before
+# anything of it is called (a processor with AES has SSSE3). Its two ways to keep round keys have
+# to agree with aes.c's, which is told by the macros alone: no such instruction can get into it.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+    set_source_files_properties("${mbedtls_dir}/library/aesni.c" PROPERTIES COMPILE_OPTIONS
+        "-fno-lto;-O2;-fno-inline-functions;-fno-inline-small-functions;-maes;-mpclmul;-mssse3")
+    set_source_files_properties("${mbedtls_dir}/library/aes.c" PROPERTIES
+        COMPILE_OPTIONS "-O2;-D__AES__;-D__PCLMUL__")
+endif()
 
 kwm_tree(cjson cJSON.c cjson_dir)
 add_library(cjson STATIC "${cjson_dir}/cJSON.c")

@@ -152,6 +152,7 @@ static const struct trust_case trust_cases[] = {
     {"good_rsa", "ca.pem", "::1", NULL, ""},
     {"good_rsa", "ca.pem", "0:0:0::0:1", NULL, ""},
     {"good_rsa", "cas_renewed.pem", "localhost", NULL, ""},
+    {"good_rsa", "ca_sha1.pem", "localhost", NULL, ""},
     {"chain", "ca.pem", "localhost", NULL, ""},
     {"chain", "middle.pem", "localhost", NULL, ""},
     {"self", "self.pem", "localhost", NULL, ""},

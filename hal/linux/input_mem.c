@@ -97,7 +97,7 @@ static const struct hal_field_def fields[FIELD_COUNT] = {
 #undef UINT
 #undef DOUBLE
 
-/** The kernel's names, in its order: the next line is most often the next entry. */
+/** The kernel's names, in its order. */
 static const struct {
     const char *key;
     uint8_t len;
@@ -165,30 +165,52 @@ const struct hal_option_def linux_mem_options[] = {
     {.key = NULL},
 };
 
-/** Go past a key of these entries. @return its entry, or KEY_COUNT if the line has none. */
-static size_t take_key(struct linux_cursor *line, size_t first, size_t end)
+/** How the n-th line began the last time, and which entry it was (KEY_COUNT: none). The lines of a
+ *  running kernel stay, and a third of them is of no use here. */
+#define HEAD_LEN 16U /* no key is longer */
+static struct {
+    char head[HEAD_LEN];
+    uint8_t found;
+} seen[64];
+
+_Static_assert(sizeof("HugePages_Total:") - 1U == HEAD_LEN, "the longest key fits into a head");
+
+static size_t search(const struct linux_cursor *line)
 {
-    for (size_t i = first; i < end; i++) {
-        if (*line->at == *keys[i].key && linux_take_prefix(line, keys[i].key, keys[i].len)) {
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        struct linux_cursor cursor = *line;
+        if (*line->at == *keys[i].key && linux_take_prefix(&cursor, keys[i].key, keys[i].len)) {
             return i;
         }
     }
     return KEY_COUNT;
 }
 
-/** Set the field of a line, if it is one of ours. @param next entry to try first. */
-static void read_line(struct linux_cursor *line, struct hal_value *values, size_t *next)
+/** @param nth of the line. @return its entry, or KEY_COUNT if it has none. */
+static size_t find(const struct linux_cursor *line, size_t nth)
+{
+    if (nth >= sizeof(seen) / sizeof(seen[0]) || (size_t)(line->end - line->at) < HEAD_LEN) {
+        return search(line);
+    }
+    if (memcmp(seen[nth].head, line->at, HEAD_LEN) != 0) {
+        memcpy(seen[nth].head, line->at, HEAD_LEN);
+        seen[nth].found = (uint8_t)search(line);
+    }
+    return seen[nth].found;
+}
+
+/** Set the field of a line, if it is one of ours. */
+static void read_line(struct linux_cursor *line, size_t nth, struct hal_value *values)
 {
     if (line->at == line->end) {
         return;
     }
-    size_t found = take_key(line, *next, KEY_COUNT);
-    found = found == KEY_COUNT ? take_key(line, 0, *next) : found;
+    const size_t found = find(line, nth);
     uint64_t number;
     if (found == KEY_COUNT) {
         return;
     }
-    *next = found + 1U;
+    line->at += keys[found].len;
     if (linux_take_uint(line, &number) && number <= UINT64_MAX / keys[found].unit) {
         values[keys[found].field] = linux_uint(number * keys[found].unit);
     }
@@ -222,10 +244,10 @@ static int gather(struct linux_gather *self, uint64_t now_ms, struct hal_sink *s
     (void)now_ms;
     struct hal_value values[FIELD_COUNT] = {{.kind = HAL_KIND_NONE}};
     struct linux_cursor line;
-    size_t next = 0;
+    size_t nth = 0;
     int err = linux_lines_begin(&file);
     while (err == KWM_OK && (err = linux_lines_next(&line)) > 0) {
-        read_line(&line, values, &next);
+        read_line(&line, nth++, values);
         err = KWM_OK;
     }
     if (err < 0) {

@@ -137,13 +137,13 @@ static bool gather_interface(struct linux_cursor line, struct hal_sink *sink)
     if (!take_name(&line, &name)) {
         return false;
     }
+    if (!is_wanted(name)) {
+        return true;
+    }
     for (unsigned i = 0; i < COLUMN_COUNT; i++) {
         if (!linux_take_uint(&line, &numbers[i])) {
             return false;
         }
-    }
-    if (!is_wanted(name)) {
-        return true;
     }
     struct hal_value values[FIELD_COUNT];
     for (unsigned i = 0; i < SPEED; i++) {

@@ -4,22 +4,27 @@
 #include "hal/assert.h"
 
 #define DIGITS_MAX HAL_SCALE_MAX
+#define FITTING_DIGITS 19                        /* any so many fit into 64 bits */
 #define MANTISSA_MAX INT64_C(100000000000000000) /* a further digit still fits */
 
 bool linux_take_digits(struct linux_cursor *cursor, uint64_t *out)
 {
     const char *at = cursor->at;
+    const char *const end = cursor->end;
+    const char *const safe = end - at > FITTING_DIGITS ? at + FITTING_DIGITS : end;
     uint64_t sum = 0;
     bool is_fitting = true;
-    for (; at < cursor->end; at++) {
-        const unsigned digit = (unsigned)(unsigned char)*at - '0';
-        if (digit > 9U) {
-            break;
-        }
+    unsigned digit;
+    while (at < safe && (digit = (unsigned)(unsigned char)*at - '0') <= 9U) {
+        sum = sum * 10U + digit;
+        at++;
+    }
+    while (at >= safe && at < end && (digit = (unsigned)(unsigned char)*at - '0') <= 9U) {
         if (sum >= UINT64_MAX / 10U && (sum > UINT64_MAX / 10U || digit > UINT64_MAX % 10U)) {
             is_fitting = false;
         }
         sum = sum * 10U + digit;
+        at++;
     }
     const bool has_digit = at > cursor->at;
     cursor->at = at;

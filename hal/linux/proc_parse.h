@@ -29,9 +29,11 @@ static inline bool linux_is_blank(char c)
 
 static inline void linux_skip_blanks(struct linux_cursor *cursor)
 {
-    while (cursor->at < cursor->end && linux_is_blank(*cursor->at)) {
-        cursor->at++;
+    const char *at = cursor->at;
+    while (at < cursor->end && linux_is_blank(*at)) {
+        at++;
     }
+    cursor->at = at;
 }
 
 static inline struct linux_cursor linux_cursor_of(const char *text, size_t len)

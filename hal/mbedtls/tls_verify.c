@@ -253,7 +253,9 @@ int tls_verify_callback(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *f
         check_usage(verify, crt);
     }
     *flags |= check_dates(verify, crt, depth);
-    if ((*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0) {
+    /* Where the hash is refused, whether the CA has signed is not known: SHA-1 is not computed. */
+    if ((*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 &&
+        (*flags & MBEDTLS_X509_BADCERT_BAD_MD) == 0) {
         tell_unknown_ca(verify, crt, depth);
     }
     if ((*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0) {

@@ -253,6 +253,89 @@ static void test_more_series_than_slots(void **state)
     assert_int_equal(world.server.changed, 0);
 }
 
+/** One series that the collector remembers, and after it so many that it does not that all slots
+ *  change hands. */
+static void fill_crowd(void *ctx, struct sim_sensor *sensor, uint64_t now_ms, struct hal_sink *sink)
+{
+    (void)ctx;
+    (void)now_ms;
+    for (unsigned i = 0; i <= SIM_SERIES_MAX; i++) {
+        char n[128];
+        const int len = snprintf(n, sizeof(n), "%0*u", i == 0 ? 1 : 100, i);
+        const struct hal_text tag = {.s = n, .len = (uint16_t)len};
+        const struct hal_value value = {.kind = HAL_KIND_INT, .i = sensor->readings};
+        (void)sink->put(sink, &(struct hal_point){.schema = &many, .tags = &tag, .values = &value});
+    }
+}
+
+static void test_remembered_series_whose_slot_changed_hands(void **state)
+{
+    (void)state;
+    begin();
+    (void)add("crowd", many_only, fill_crowd);
+    start("", "{}");
+    sim_world_run(&world, SIM_S(60));
+    sim_world_check(&world);
+    assert_true(world.agent.series.retired > 4U * SIM_SERIES_MAX);
+    for (unsigned i = 1; i <= 5; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof(line), "row,host='sim-1',n='0' near=%ui ", i);
+        assert_int_equal(seen(line), 1);
+    }
+}
+
+/* ---- tags that come, change and go ---- */
+
+static const struct hal_tag_def moody_tags[] = {{.key = "a", .role = HAL_TAG_PRIMARY},
+                                                {.key = "b", .role = HAL_TAG_PRIMARY}};
+static const struct hal_schema moody = {.measurement = "row",
+                                        .tags = moody_tags,
+                                        .tag_count = 2,
+                                        .fields = near_fields,
+                                        .field_count = 1};
+static const struct hal_schema *const moody_only[] = {&moody};
+
+/** The same bytes, split among two tags; and one tag that is absent, empty, or too long for the
+ *  collector to remember. */
+static void fill_moody(void *ctx, struct sim_sensor *sensor, uint64_t now_ms, struct hal_sink *sink)
+{
+    (void)ctx;
+    (void)now_ms;
+    static const char letters[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                                  "xxxxxxxxxxxxxxxx";
+    const struct hal_text tags[][2] = {
+        {{"x", 1}, {"xx", 2}}, {{"xx", 2}, {"x", 1}},      {{"x", 1}, {NULL, 0}},
+        {{"x", 1}, {"", 0}},   {{"xx", 2}, {letters, 80}}, {{"x", 1}, {letters, 80}},
+    };
+    for (unsigned i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+        const struct hal_value value = {.kind = HAL_KIND_INT,
+                                        .i = i * 100U + sensor->readings % 100U};
+        (void)sink->put(sink,
+                        &(struct hal_point){.schema = &moody, .tags = tags[i], .values = &value});
+    }
+}
+
+static void test_each_tag_makes_its_series(void **state)
+{
+    (void)state;
+    begin();
+    (void)add("moody", moody_only, fill_moody);
+    start("", "{}");
+    sim_world_run(&world, SIM_S(60));
+    sim_world_check(&world);
+    assert_true(seen("row,a='x',b='xx',host='sim-1' near=") >= 5);
+    for (unsigned i = 1; i <= 5; i++) {
+        char line[160];
+        const char *const starts[] = {"a='x',b='xx'", "a='xx',b='x'", "a='x'", "a='x',b=''"};
+        for (unsigned k = 0; k < sizeof(starts) / sizeof(starts[0]); k++) {
+            (void)snprintf(line, sizeof(line), "row,%s,host='sim-1' near=%ui ", starts[k],
+                           k * 100U + i);
+            assert_int_equal(seen(line), 1);
+        }
+    }
+    assert_true(seen("x',host='sim-1' near=401i ") == 1 && seen("x',host='sim-1' near=501i ") == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +346,8 @@ int main(void)
         cmocka_unit_test(test_failing_sensor_is_told_once),
         cmocka_unit_test(test_open_row_outlives_a_reload),
         cmocka_unit_test(test_more_series_than_slots),
+        cmocka_unit_test(test_remembered_series_whose_slot_changed_hands),
+        cmocka_unit_test(test_each_tag_makes_its_series),
     };
     return cmocka_run_group_tests_name("scenario_collect", tests, NULL, NULL);
 }

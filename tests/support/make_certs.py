@@ -98,6 +98,7 @@ def make_all():
     make_ca("ca_ec", "/CN=EC CA", "P-256")
     make_ca("ca_expired", "/O=KWDB/CN=KWDB CA", None, key="ca",
             period=("20150101000000Z", "20260131000000Z"))
+    make_ca("ca_sha1", "/O=KWDB/CN=KWDB CA", None, key="ca", digest="sha1")
     make_ca("ca_constrained", "/CN=Constrained CA", "P-256",
             extensions=["nameConstraints=critical,permitted;DNS:localhost"])
     make_ca("middle", "/O=KWDB/CN=Middle CA", "P-256", "ca")
@@ -110,7 +111,7 @@ def make_all():
 
     node = "/O=KWDB/CN=node"
     make_cert("good_rsa", node, SERVER + san, "ca", "rsa")
-    make_cert("good_ec", node, SERVER + san, "ca_ec", "ec")
+    make_cert("good_ec", node, SERVER + san, "ca_ec", "ec", digest="sha384")
     make_cert("expired", node, SERVER + san, "ca", "ec", ("20200101000000Z", "20260131120000Z"))
     make_cert("future", node, SERVER + san, "ca", "ec", ("20270101000000Z", "20300101000000Z"))
     make_cert("elsewhere", node, SERVER + ["subjectAltName=" + ELSEWHERE], "ca", "ec")
