@@ -47,7 +47,7 @@ static const struct sim_plant plants[] = {
     {"changes-value", "value", "one value in some thousands is another one", 1},
     {"wrong-clock", "time", "all times are three seconds ahead", 1},
     {"newest-epoch", "time", "old samples get the time of the newest clock", 7},
-    {"late-retry", "retry", "after a failure, stamps are 10 ms later", 1},
+    {"late-retry", "retry", "after a failure, stamps are 10 ms later", 2},
     {"no-phase", "once", "stamps do not differ after a step back of the clock", 12},
     {"same-tick", "once", "two samples of a series may have one tick", 1},
     {"later-first", "order", "the second half of a batch goes first", 1},
