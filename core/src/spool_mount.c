@@ -33,6 +33,18 @@ static uint32_t sector_len(const struct kwm_spool *spool)
     return spool->config.flash->geometry.sector_len;
 }
 
+/** @return the sector that is so many before the head. */
+static uint32_t sector_at(const struct kwm_spool *spool, uint32_t age)
+{
+    return spool->head >= age ? spool->head - age : spool->head + sector_count(spool) - age;
+}
+
+/** @return the sector behind one. */
+static uint32_t sector_after(const struct kwm_spool *spool, uint32_t sector)
+{
+    return sector + 1U < sector_count(spool) ? sector + 1U : 0;
+}
+
 /** The newest sector is the head. @return false if there is none. */
 static bool find_head(struct kwm_spool *spool)
 {
@@ -54,7 +66,7 @@ static void find_tail(struct kwm_spool *spool)
     struct sector_header header;
     spool->tail = spool->head;
     for (uint32_t age = 0; age < sector_count(spool) && age < spool->sector_seq; age++) {
-        const uint32_t sector = (spool->head + sector_count(spool) - age) % sector_count(spool);
+        const uint32_t sector = sector_at(spool, age);
         if (spool_read_header(spool, sector, &header) == KWM_OK &&
             header.sector_seq == spool->sector_seq - age) {
             spool->tail = sector;
@@ -174,7 +186,7 @@ static bool scan(struct mount *m, uint32_t age)
 {
     struct kwm_spool *spool = m->spool;
     const uint32_t seq = spool->sector_seq - age;
-    m->sector = (spool->head + sector_count(spool) - age) % sector_count(spool);
+    m->sector = sector_at(spool, age);
     if (spool_read_header(spool, m->sector, &m->header) != KWM_OK || m->header.sector_seq != seq) {
         return false;
     }
@@ -203,9 +215,9 @@ static bool is_plain(const struct mount *m, uint32_t age)
     struct sector_header next;
     struct spool_record record;
     struct kwm_epoch epoch;
-    const uint32_t sector = (spool->head + sector_count(spool) - age) % sector_count(spool);
+    const uint32_t sector = sector_at(spool, age);
     return spool_read_header(spool, sector, &header) == KWM_OK &&
-           spool_read_header(spool, (sector + 1U) % sector_count(spool), &next) == KWM_OK &&
+           spool_read_header(spool, sector_after(spool, sector), &next) == KWM_OK &&
            next.sector_seq == header.sector_seq + 1U && next.boot_id == header.boot_id &&
            spool_read_record(spool, sector, header.sector_seq, spool_records_off(spool),
                              sector_len(spool), false, m->scratch, &record) == 1 &&
@@ -376,7 +388,7 @@ void spool_mount(struct kwm_spool *spool)
     struct mount older = m;
     find_checkpoint(&older);
     resume_epochs(&m);
-    const uint32_t next = (spool->head + 1U) % sector_count(spool);
+    const uint32_t next = sector_after(spool, spool->head);
     spool->is_next_erased = next != spool->tail && is_blank(&m, next, 0);
     spool->checkpoint = spool->checkpoint_len != 0 ? KWM_CHECKPOINT_SAVED : KWM_CHECKPOINT_NONE;
 }
