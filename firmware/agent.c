@@ -150,7 +150,7 @@ static int init_spool(struct agent *agent)
         .dropper = &agent->dropper,
         .save = save,
         .boot_mark = agent->services.boot_mark,
-        .hold_ms = agent->config->spool_hold_ms,
+        .hold_ms = agent->services.hold_ms,
     };
     const int err = kwm_spool_init(&agent->spool, &config);
     return err == KWM_OK ? KWM_OK : fail(agent, err, "spool", "its size does not fit the board");

@@ -70,6 +70,7 @@ struct agent_services {
     struct kwm_event_sink events;
     /** The same in two starts if the boot clock went on in between; 0: it never does. */
     uint64_t boot_mark;
+    uint32_t hold_ms; /**< how long a row may be in RAM alone where flash is durable */
 };
 
 struct agent {

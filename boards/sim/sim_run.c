@@ -127,6 +127,14 @@ void sim_run_reload(struct sim_run *run)
     sim_world_reload(&run->world, run->document);
 }
 
+/** A durable sector has to have room for a checkpoint. */
+static void widen_sector(struct sim_world *world)
+{
+    while (world->is_flash_durable && world->sector_len < 3U * world->prog_len + 384U) {
+        world->sector_len *= 2U;
+    }
+}
+
 static void choose_world(struct sim_run *run)
 {
     struct sim_world *world = &run->world;
@@ -138,6 +146,7 @@ static void choose_world(struct sim_run *run)
         world->sector_len = (uint32_t[]){512, 1024, 4096}[run->options.seed / 3U % 3U];
         world->prog_len = (uint16_t[]){1, 8, 32, 256}[run->options.seed / 9U % 4U];
     }
+    widen_sector(world);
     if (!has_faults(run)) {
         return;
     }
@@ -159,6 +168,9 @@ static void choose_world(struct sim_run *run)
     if (run->spool_kib * 1024U < 4U * world->sector_len) {
         world->sector_len = 4096;
     }
+    widen_sector(world);
+    static const uint32_t holds_ms[] = {0, 0, 5000, 90000};
+    world->hold_ms = holds_ms[sim_run_pick(run, 4)];
 }
 
 static void begin(struct sim_run *run)
@@ -210,8 +222,7 @@ static void reboot(struct sim_run *run)
     const bool has_rtc = sim_run_pick(run, 3) != 0;
     const uint64_t then_ms = sim_run_now_ms(run) + down_ms;
     const struct kwm_spool *spool = &world->agent.spool;
-    run->unnoted +=
-        (uint64_t)world->agent.delivery.notes_missed * world->agent.delivery.config.line_count_max;
+    run->unnoted += world->agent.delivery.rows_unnoted;
     const bool is_old_open = spool->old_len != 0; /* the sector before the head is not out yet */
     sim_truth_cut(&run->truth, spool->sector_seq - (is_old_open ? 1U : 0U),
                   is_old_open ? spool->old_off : spool->stage_off);

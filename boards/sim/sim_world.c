@@ -155,6 +155,7 @@ static struct agent_services services_of(struct sim_world *w)
         .memory_peak = memory_peak,
         .release_inputs = release_inputs,
         .ctx = w,
+        .hold_ms = w->hold_ms,
         .identity = "sim-1",
         .user_agent = "kwmote/sim",
         .events = {.put = on_event, .ctx = w},

@@ -77,6 +77,7 @@ struct sim_world {
     bool is_flash_cached;  /**< and that is a file behind a cache: set before start */
     uint32_t cut_again_points; /**< after it came back, the power fails again there, once; 0: no */
     uint32_t boots;            /**< starts with another boot clock so far */
+    uint32_t hold_ms;          /**< rows are in RAM alone for so long; default 0 */
     uint16_t line_count_max;   /**< board's limit of lines a request; default 200 */
 
     /* Memory of the device. */

@@ -84,6 +84,11 @@ void kwm_delivery_reconfigure(struct kwm_delivery *d, const struct kwm_delivery_
 /** One sample less that waits, one more that has met its fate. */
 void delivery_count(struct kwm_delivery *d, unsigned stream, enum kwm_fate fate)
 {
+    if (d->totals.waiting == 0 && d->is_restored) {
+        d->unnumbered++;
+        d->totals.collected++; /* the account that was found knew less than the log holds */
+        d->totals.waiting++;
+    }
     KWM_ASSERT(d->totals.waiting > 0);
     d->totals.waiting--;
     d->totals.fates[fate]++;
@@ -107,6 +112,7 @@ void kwm_delivery_collected(struct kwm_delivery *d, unsigned measurement)
 
 void kwm_delivery_lost(struct kwm_delivery *d, unsigned measurement, enum kwm_fate fate)
 {
+    d->unnumbered++;
     d->totals.collected++;
     d->totals.waiting++;
     delivery_count(d, measurement, fate);
@@ -116,7 +122,8 @@ void kwm_delivery_dropped(struct kwm_delivery *d, uint64_t seq, unsigned measure
 {
     if (measurement == KWM_SERIES_NONE) {
         if (seq >= d->cursor) {
-            delivery_count(d, measurement, KWM_FATE_DROPPED_CORRUPT);
+            delivery_count(d, measurement,
+                           seq < d->mark ? KWM_FATE_UNKNOWN : KWM_FATE_DROPPED_CORRUPT);
             d->cursor = seq + 1U;
         }
         return;
@@ -220,6 +227,16 @@ static void rejoin(struct kwm_delivery *d)
     }
 }
 
+/** Samples of no known measurement have met their fate. */
+static void count_many(struct kwm_delivery *d, enum kwm_fate fate, uint64_t count)
+{
+    if (count > 0) {
+        d->totals.fates[fate] += count - 1U;
+        d->totals.waiting -= count - 1U;
+        delivery_count(d, KWM_SERIES_NONE, fate);
+    }
+}
+
 /** Once all are at the end of the log, what still waits is what could not be read back. */
 static void count_unreadable(struct kwm_delivery *d)
 {
@@ -227,11 +244,14 @@ static void count_unreadable(struct kwm_delivery *d)
     for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
         is_any_behind = is_any_behind || d->config.streams[i].state != KWM_STREAM_NORMAL;
     }
-    if (!is_any_behind && d->totals.waiting > 0) {
-        d->totals.fates[KWM_FATE_DROPPED_CORRUPT] += d->totals.waiting - 1U;
-        d->totals.waiting = 1;
-        delivery_count(d, KWM_SERIES_NONE, KWM_FATE_DROPPED_CORRUPT);
+    if (is_any_behind) {
+        return;
     }
+    const uint64_t lost = d->totals.waiting;
+    const uint64_t doubtful = d->doubtful_gap < lost ? d->doubtful_gap : lost;
+    d->doubtful_gap = 0;
+    count_many(d, KWM_FATE_UNKNOWN, doubtful);
+    count_many(d, KWM_FATE_DROPPED_CORRUPT, lost - doubtful);
 }
 
 /** Where the measurement that is furthest behind is draining from. */

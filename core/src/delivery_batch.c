@@ -192,6 +192,19 @@ static bool is_beyond(const struct kwm_delivery *d, const struct kwm_sample *sam
            !kwm_spool_is_near(d->config.spool, d->base_sector, d->config.reader->sector_seq);
 }
 
+/** Samples between two numbers could not be read back: those in doubt may be stored. */
+static void note_gap(struct kwm_delivery *d, uint64_t begin, uint64_t end)
+{
+    uint64_t mark = d->mark;
+    for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
+        const struct kwm_stream *stream = &d->config.streams[i];
+        const bool is_behind = stream->state != KWM_STREAM_NORMAL;
+        mark = is_behind && stream->mark > mark ? stream->mark : mark;
+    }
+    end = end < mark ? end : mark;
+    d->doubtful_gap += end > begin ? end - begin : 0;
+}
+
 bool delivery_select(struct kwm_delivery *d)
 {
     struct kwm_reader *reader = d->config.reader;
@@ -213,6 +226,7 @@ bool delivery_select(struct kwm_delivery *d)
             d->end = sample.seq;
             return true;
         }
+        note_gap(d, d->end, sample.seq);
         if (is_wanted(d, &sample)) {
             take_line(d, &sample);
         }
@@ -221,6 +235,7 @@ bool delivery_select(struct kwm_delivery *d)
     if (budget == 0) {
         return false;
     }
+    note_gap(d, d->end, d->config.spool->seq_next);
     d->end = d->config.spool->seq_next;
     return true;
 }
@@ -271,7 +286,6 @@ bool delivery_read(struct kwm_delivery *d, uint64_t seq, struct kwm_sample *samp
         2U * d->config.spool->config.flash->geometry.sector_len; /* no record is less */
     kwm_reader_seek(reader, seq);
     const int got = kwm_reader_next(reader, sample, &budget);
-    reader->skip_crc = false;
     return got == 1 && sample->seq == seq;
 }
 

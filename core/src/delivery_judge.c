@@ -275,6 +275,15 @@ static bool is_gone(const struct kwm_delivery *d, const struct kwm_batch_line *l
     return delivery_seq(d, line) < pos;
 }
 
+/** Move on behind a line before it is counted: a checkpoint may be written at any dead letter, and
+ *  has to tell of both or of neither. */
+static void pass(struct kwm_delivery *d, const struct kwm_batch_line *line)
+{
+    struct kwm_stream *stream = &d->config.streams[line->stream];
+    uint64_t *pos = stream->state == KWM_STREAM_NORMAL ? &d->cursor : &stream->pos;
+    *pos = delivery_seq(d, line) + 1U;
+}
+
 /** Lines in order; a measurement that is held stays where its first such line is. */
 static void commit_lines(struct kwm_delivery *d, uint64_t now_ms)
 {
@@ -285,8 +294,11 @@ static void commit_lines(struct kwm_delivery *d, uint64_t now_ms)
             if (is_maybe_stored(line)) {
                 raise_mark(&stream->mark, delivery_seq(d, line));
             }
-        } else if (!is_gone(d, line) && !settle(d, line)) {
-            pause(d, line, now_ms);
+        } else if (!is_gone(d, line)) {
+            pass(d, line);
+            if (!settle(d, line)) {
+                pause(d, line, now_ms);
+            }
         }
     }
 }
@@ -346,6 +358,9 @@ static void commit_probe_of(struct kwm_delivery *d, const struct kwm_batch_line 
     /* In doubt before this request: the later line's mark comes afterwards. */
     const bool is_doubtful = oldest->is_doubtful || seq < stream->mark;
     const bool was_gone = is_gone(d, oldest);
+    if (!was_gone) {
+        pass(d, oldest);
+    }
     const bool is_settled = !was_gone && settle(d, oldest);
     if (later != NULL && is_maybe_stored(later)) {
         raise_mark(&stream->mark, delivery_seq(d, later));
@@ -358,11 +373,13 @@ static void commit_probe_of(struct kwm_delivery *d, const struct kwm_batch_line 
         return;
     }
     KWM_ASSERT(is_not_taken(oldest));
+    stream->pos = seq;
     if (is_maybe_stored(oldest)) {
         raise_mark(&stream->mark, seq);
     }
     const bool is_later_stored = later != NULL && later->piece == KWM_PIECE_STORED;
     if (is_later_stored && blame(stream, oldest, now_ms)) {
+        pass(d, oldest);
         refuse(d, oldest, aside_fate(oldest, is_doubtful));
         stream->has_aside = true;
         stream->aside_hash = oldest->hash;

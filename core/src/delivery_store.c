@@ -54,8 +54,8 @@ size_t kwm_delivery_save(const struct kwm_delivery *d, uint8_t *out, size_t cap)
     *out++ = d->was_ever_stored ? FLAG_EVER_STORED : 0;
     out = kwm_put_varint(out, d->cursor);
     out = kwm_put_varint(out, mark_with_batch(d, KWM_SERIES_NONE, d->mark));
-    const uint64_t seq_next = d->config.spool->seq_next;
-    out = kwm_put_varint(out, kwm_zigzag((int64_t)(d->totals.collected - seq_next)));
+    out = kwm_put_varint(out, kwm_zigzag(d->unnumbered));
+    out = kwm_put_varint(out, d->doubtful_gap);
     for (unsigned i = 0; i < KWM_FATE_COUNT; i++) {
         out = kwm_put_varint(out, d->totals.fates[i]);
     }
@@ -92,7 +92,8 @@ static const uint8_t *take_stream(struct kwm_delivery *d, const uint8_t *in, con
     in = in != NULL ? kwm_get_varint(in, end, &stream.pos) : NULL;
     in = in != NULL ? kwm_get_varint(in, end, &stream.mark) : NULL;
     const int index = in != NULL ? kwm_series_measurement(table, name) : KWM_ERR_CORRUPT;
-    if (index >= 0) {
+    const bool is_behind = stream.state == KWM_STREAM_PAUSED || stream.state == KWM_STREAM_DRAINING;
+    if (index >= 0 && is_behind) {
         stream.blame_since_ms = d->now_ms - blamed_ms;
         stream.probe_ms = d->now_ms + delivery_pause_ms(d, &stream);
         d->config.streams[index] = stream;
@@ -100,17 +101,33 @@ static const uint8_t *take_stream(struct kwm_delivery *d, const uint8_t *in, con
     return in;
 }
 
+static uint64_t higher(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/** Every position and mark is at or below it: a sample below one would pass for counted. */
+static uint64_t highest_told(const struct kwm_delivery *d)
+{
+    uint64_t highest = higher(d->cursor, d->mark);
+    for (unsigned i = 0; i < d->config.spool->config.series->measurement_count; i++) {
+        const struct kwm_stream *stream = &d->config.streams[i];
+        highest = higher(highest, higher(stream->pos, stream->mark));
+    }
+    return highest;
+}
+
 /** What was numbered, but did not reach the medium: it may have been stored if it was sent. */
 static void account_for_gap(struct kwm_delivery *d)
 {
     struct kwm_spool *spool = d->config.spool;
     const uint64_t log_end = spool->seq_next;
+    kwm_spool_raise_seq(spool, highest_told(d));
     const uint64_t top = d->mark > d->cursor ? d->mark : d->cursor;
     if (top <= log_end) {
         return;
     }
     const uint64_t counted_to = d->cursor > log_end ? d->cursor : log_end;
-    kwm_spool_raise_seq(spool, top);
     d->totals.fates[KWM_FATE_UNKNOWN] += top - counted_to;
     d->cursor = d->cursor > log_end ? top : d->cursor;
 }
@@ -127,13 +144,19 @@ static uint64_t sum_fates(const struct kwm_totals *totals)
 /** A log without any account: what is in it was collected, and waits. */
 static void restore_nothing(struct kwm_delivery *d)
 {
+    memset(&d->totals, 0, sizeof(d->totals));
+    memset(d->config.streams, 0,
+           sizeof(d->config.streams[0]) * d->config.spool->config.series->measurement_cap);
+    d->was_ever_stored = false;
+    d->mark = 0;
+    d->doubtful_gap = 0;
     d->cursor = d->config.spool->seq_first;
+    d->unnumbered = -(int64_t)d->config.spool->seq_first;
     d->totals.collected = d->config.spool->seq_next - d->config.spool->seq_first;
     d->totals.waiting = d->totals.collected;
 }
 
-static int parse(struct kwm_delivery *d, const uint8_t *in, const uint8_t *end,
-                 int64_t *collected_off)
+static int parse(struct kwm_delivery *d, const uint8_t *in, const uint8_t *end)
 {
     uint64_t off = 0;
     if (end - in < 2 || in[0] != OUTPUTS) {
@@ -143,13 +166,14 @@ static int parse(struct kwm_delivery *d, const uint8_t *in, const uint8_t *end,
     in = kwm_get_varint(in + 2, end, &d->cursor);
     in = in != NULL ? kwm_get_varint(in, end, &d->mark) : NULL;
     in = in != NULL ? kwm_get_varint(in, end, &off) : NULL;
+    in = in != NULL ? kwm_get_varint(in, end, &d->doubtful_gap) : NULL;
     for (unsigned i = 0; in != NULL && i < KWM_FATE_COUNT; i++) {
         in = kwm_get_varint(in, end, &d->totals.fates[i]);
     }
     if (in == NULL || in == end) {
         return KWM_ERR_CORRUPT;
     }
-    *collected_off = kwm_unzigzag(off);
+    d->unnumbered = kwm_unzigzag(off);
     unsigned count = *in++;
     while (count > 0 && in != NULL) {
         in = take_stream(d, in, end);
@@ -160,19 +184,20 @@ static int parse(struct kwm_delivery *d, const uint8_t *in, const uint8_t *end,
 
 void kwm_delivery_restore(struct kwm_delivery *d, const uint8_t *in, size_t len)
 {
-    int64_t collected_off = 0;
-    if (len == 0 || parse(d, in, in + len, &collected_off) != KWM_OK) {
+    d->is_restored = true;
+    if (len == 0 || parse(d, in, in + len) != KWM_OK) {
         restore_nothing(d);
         return;
     }
     account_for_gap(d);
     const uint64_t sum = sum_fates(&d->totals);
-    d->totals.collected = d->config.spool->seq_next + (uint64_t)collected_off;
+    const uint64_t seq_next = d->config.spool->seq_next;
+    d->totals.collected = seq_next + (uint64_t)d->unnumbered;
     if (d->totals.collected < sum) { /* an account newer than the log: it lost what it told of */
         d->totals.collected = sum;
+        d->unnumbered = (int64_t)(sum - seq_next);
     }
     d->totals.waiting = d->totals.collected - sum;
-    d->is_restored = true;
 }
 
 bool delivery_is_noted(struct kwm_delivery *d)
@@ -192,7 +217,7 @@ bool delivery_is_noted(struct kwm_delivery *d)
     const bool is_saved = d->is_note_begun && spool->checkpoint == KWM_CHECKPOINT_SAVED;
     const bool is_late = d->now_ms >= d->note_until_ms;
     if (is_late && !is_saved) {
-        d->notes_missed++;
+        d->rows_unnoted += d->line_count;
     }
     if (is_saved || is_late) {
         d->is_noted = true;

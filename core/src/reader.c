@@ -107,13 +107,12 @@ uint32_t spool_records_off(const struct kwm_spool *spool)
     return (KWM_SPOOL_HEADER_LEN + unit - 1U) / unit * unit;
 }
 
-/** Whether the sector is still in the log; if it is the head, whether nothing moved in it. */
+/** Whether the sector is still in the log, and nothing moved since the reader was placed. */
 static bool is_alive(const struct kwm_reader *reader)
 {
     const struct kwm_spool *spool = reader->spool;
-    const uint32_t age = spool->sector_seq - reader->sector_seq;
-    return reader->sector_seq != 0 && age < spool_used(spool) &&
-           (age != 0 || reader->shift == spool->shift);
+    return reader->sector_seq != 0 && reader->shift == spool->shift &&
+           spool->sector_seq - reader->sector_seq < spool_used(spool);
 }
 
 /** What is known of declarations in the head is void where they moved. */
@@ -238,8 +237,7 @@ void kwm_reader_return(struct kwm_reader *reader, const struct kwm_reader_mark *
 }
 
 int spool_read_record(const struct kwm_spool *spool, uint32_t sector, uint32_t sector_seq,
-                      uint32_t off, uint32_t limit, bool skip_crc, uint8_t *scratch,
-                      struct spool_record *record)
+                      uint32_t off, uint32_t limit, uint8_t *scratch, struct spool_record *record)
 {
     const uint32_t left = limit - off;
     const uint32_t head_len = left < SPOOL_RECORD_HEAD_MAX ? left : SPOOL_RECORD_HEAD_MAX;
@@ -268,7 +266,7 @@ int spool_read_record(const struct kwm_spool *spool, uint32_t sector, uint32_t s
     if (head == NULL) {
         return KWM_ERR_IO;
     }
-    if (!skip_crc && kwm_get_u32(head + total - 4U) != kwm_crc32c(sector_seq, head, total - 4U)) {
+    if (kwm_get_u32(head + total - 4U) != kwm_crc32c(sector_seq, head, total - 4U)) {
         return KWM_ERR_CORRUPT;
     }
     record->payload_off = off + before;
@@ -481,7 +479,7 @@ int kwm_reader_next(struct kwm_reader *reader, struct kwm_sample *sample, unsign
         struct spool_record record = {0};
         int got = reader->off < limit
                       ? spool_read_record(spool, reader->sector, reader->sector_seq, reader->off,
-                                          limit, reader->skip_crc, reader->scratch, &record)
+                                          limit, reader->scratch, &record)
                       : 0;
         if (got == 0) {
             if (!next_sector(reader)) {

@@ -11,19 +11,13 @@
 #define PUMP_MAX 8U
 #define DEAD_TEXT_LEN_MAX 120U
 #define CHECKPOINT_LEN_MIN KWM_SPOOL_SAVE_LEN_MIN
+/* Payloads of a checkpoint, and of the boot and epoch records that may go before it. */
+#define CHECKPOINT_ROOM                                                                  \
+    (SPOOL_CHECKPOINT_HEAD_MAX + CHECKPOINT_LEN_MIN + SPOOL_BOOT_LEN + SPOOL_EPOCH_LEN + \
+     2U * KWM_RECORD_OVERHEAD)
 #define BAD_RUN_MAX 3U
 
 static int put_checkpoint(struct kwm_spool *spool, bool may_overtake);
-
-static uint32_t sector_count(const struct kwm_spool *spool)
-{
-    return spool->config.flash->geometry.sector_count;
-}
-
-static uint32_t sector_len(const struct kwm_spool *spool)
-{
-    return spool->config.flash->geometry.sector_len;
-}
 
 static uint32_t round_up(const struct kwm_spool *spool, uint32_t len)
 {
@@ -40,19 +34,30 @@ static bool is_geometry_valid(const struct hal_flash_geometry *geometry)
            geometry->sector_count <= UINT16_MAX;
 }
 
+/** Whether a sector has room for its head and a checkpoint, and some of it is left: else every
+ *  checkpoint would cost a sector. */
+static bool can_save(const struct hal_flash_geometry *geometry)
+{
+    const uint32_t prog_len = geometry->prog_len;
+    const uint32_t head_len = (KWM_SPOOL_HEADER_LEN + prog_len - 1U) / prog_len * prog_len;
+    return head_len + SPOOL_EPOCH_LEN + CHECKPOINT_ROOM + 2U * KWM_RECORD_OVERHEAD +
+               2U * prog_len <=
+           geometry->sector_len;
+}
+
 int kwm_spool_init(struct kwm_spool *spool, const struct kwm_spool_config *config)
 {
     KWM_ASSERT(config->flash != NULL && config->series != NULL && config->dropper != NULL);
     const struct hal_flash_geometry *geometry = &config->flash->geometry;
     KWM_ASSERT(config->save != NULL || !geometry->is_durable);
-    if (!is_geometry_valid(geometry) ||
+    if (!is_geometry_valid(geometry) || (geometry->is_durable && !can_save(geometry)) ||
         config->stage_cap < KWM_SPOOL_STAGE_LEN_MIN(geometry->prog_len)) {
         return KWM_ERR_INVAL;
     }
     *spool =
         (struct kwm_spool){.config = *config, .pinned_from = KWM_SEQ_NONE, .is_erase_noted = true};
     spool->config.hold_ms = geometry->is_durable ? config->hold_ms : 0;
-    spool->head = sector_count(spool) - 1U; /* the first one to be opened is sector 0 */
+    spool->head = spool_sector_count(spool) - 1U; /* the first one to be opened is sector 0 */
     spool->tail = 0;
     config->dropper->spool = spool;
     config->dropper->sector_seq = 0;
@@ -76,13 +81,13 @@ uint32_t spool_used(const struct kwm_spool *spool)
     if (spool->sector_seq == 0) {
         return 0;
     }
-    return (spool->head + sector_count(spool) - spool->tail) % sector_count(spool) + 1U;
+    return (spool->head + spool_sector_count(spool) - spool->tail) % spool_sector_count(spool) + 1U;
 }
 
 bool kwm_spool_is_near(const struct kwm_spool *spool, uint32_t older_sector_seq,
                        uint32_t newer_sector_seq)
 {
-    return newer_sector_seq - older_sector_seq < sector_count(spool) / 2U;
+    return newer_sector_seq - older_sector_seq < spool_sector_count(spool) / 2U;
 }
 
 /** Where the tail's samples end, and where those behind it begin: between them are numbers that no
@@ -91,12 +96,12 @@ bool kwm_spool_is_near(const struct kwm_spool *spool, uint32_t older_sector_seq,
 static uint64_t tail_end(const struct kwm_spool *spool, uint64_t *next_first)
 {
     struct sector_header header = {0};
-    uint32_t sector = (spool->tail + 1U) % sector_count(spool);
+    uint32_t sector = spool_sector_after(spool, spool->tail);
     while (sector != spool->head) {
         if (spool_read_header(spool, sector, &header) == KWM_OK) {
             break;
         }
-        sector = (sector + 1U) % sector_count(spool);
+        sector = spool_sector_after(spool, sector);
     }
     if (sector == spool->head) {
         header =
@@ -113,7 +118,7 @@ static void drop_tail(struct kwm_spool *spool, uint64_t end, uint64_t next_first
     uint64_t expected = spool->seq_first;
     kwm_reader_seek(dropper, expected);
     struct kwm_sample sample;
-    for (unsigned budget = sector_len(spool);
+    for (unsigned budget = spool_sector_len(spool);
          expected < end && kwm_reader_next(dropper, &sample, &budget) == 1 && sample.seq < end;) {
         while (expected < sample.seq) {
             spool->config.on_drop(spool->config.ctx, expected++, KWM_SERIES_NONE);
@@ -126,7 +131,7 @@ static void drop_tail(struct kwm_spool *spool, uint64_t end, uint64_t next_first
     }
     dropper->sector_seq = 0;
     spool->seq_first = next_first;
-    spool->tail = (spool->tail + 1U) % sector_count(spool);
+    spool->tail = spool_sector_after(spool, spool->tail);
 }
 
 static bool is_durable(const struct kwm_spool *spool)
@@ -136,7 +141,7 @@ static bool is_durable(const struct kwm_spool *spool)
 
 static bool is_full_circle(const struct kwm_spool *spool)
 {
-    return spool->sector_seq != 0 && (spool->head + 1U) % sector_count(spool) == spool->tail;
+    return spool->sector_seq != 0 && spool_sector_after(spool, spool->head) == spool->tail;
 }
 
 /** Let the tail go if the next sector is it. @return false while it has to stay. */
@@ -157,15 +162,14 @@ static bool release_tail(struct kwm_spool *spool)
 /** Bytes that the head has left. */
 static uint32_t head_room(const struct kwm_spool *spool)
 {
-    return sector_len(spool) - spool->off;
+    return spool_sector_len(spool) - spool->off;
 }
 
 /** Whether the head has room for a checkpoint and the padding behind it. */
 static bool has_checkpoint_room(const struct kwm_spool *spool)
 {
-    return head_room(spool) >= SPOOL_CHECKPOINT_HEAD_MAX + CHECKPOINT_LEN_MIN +
-                                   KWM_RECORD_OVERHEAD + SPOOL_BOOT_LEN + KWM_RECORD_OVERHEAD +
-                                   2U * spool->config.flash->geometry.prog_len;
+    return head_room(spool) >=
+           CHECKPOINT_ROOM + KWM_RECORD_OVERHEAD + 2U * spool->config.flash->geometry.prog_len;
 }
 
 /** What was let go is counted where a power cut cannot reach it, before it is erased: unless the
@@ -189,7 +193,7 @@ static bool begin_erase(struct kwm_spool *spool)
         !is_drop_saved(spool)) {
         return false;
     }
-    const uint32_t next = (spool->head + 1U) % sector_count(spool);
+    const uint32_t next = spool_sector_after(spool, spool->head);
     if (hal_flash_erase(spool->config.flash, next) != KWM_OK) {
         spool->counters.flash_errors++;
         return false;
@@ -223,7 +227,8 @@ static bool begin_prog(struct kwm_spool *spool)
     }
     const bool is_old = spool->old_len != 0;
     const uint32_t sector = is_old ? spool->old_sector : spool->head;
-    const uint32_t off = sector * sector_len(spool) + (is_old ? spool->old_off : spool->stage_off);
+    const uint32_t off =
+        sector * spool_sector_len(spool) + (is_old ? spool->old_off : spool->stage_off);
     if (hal_flash_prog(spool->config.flash, off, spool->config.stage, len) != KWM_OK) {
         spool->counters.flash_errors++;
         return false;
@@ -261,9 +266,9 @@ static void give_up_head(struct kwm_spool *spool)
     spool->busy_len = 0;
     spool->stage_len = 0;
     spool->old_len = 0;
-    spool->off = sector_len(spool);
-    spool->stage_off = sector_len(spool);
-    spool->keep_off = sector_len(spool);
+    spool->off = spool_sector_len(spool);
+    spool->stage_off = spool_sector_len(spool);
+    spool->keep_off = spool_sector_len(spool);
     spool->flush_to = 0;
     spool->shift++;
     if (spool->checkpoint == KWM_CHECKPOINT_STAGED) {
@@ -381,6 +386,17 @@ static void put_boot(struct kwm_spool *spool, uint64_t base_tick)
     keep_all(spool);
 }
 
+/** What has to go before the next record. */
+static void put_due(struct kwm_spool *spool, uint64_t base_tick)
+{
+    if (spool->is_boot_due) {
+        put_boot(spool, base_tick);
+    }
+    if (spool->is_epoch_due) {
+        put_epoch(spool);
+    }
+}
+
 /** Fill the last unit up with zeros, so that it can go out. */
 static void pad_stage(struct kwm_spool *spool)
 {
@@ -394,9 +410,6 @@ static void pad_stage(struct kwm_spool *spool)
 
 void kwm_spool_flush(struct kwm_spool *spool)
 {
-    if (spool->is_checkpoint_due && kwm_spool_checkpoint(spool, true) != KWM_OK) {
-        return;
-    }
     pad_stage(spool);
     keep_all(spool);
     spool->flush_to = spool->off;
@@ -435,7 +448,7 @@ static void overtake(struct kwm_spool *spool, uint32_t len)
 /** Bytes that a checkpoint may take of a sector: the rest is for samples. */
 static size_t checkpoint_max(const struct kwm_spool *spool)
 {
-    const size_t quarter = sector_len(spool) / 4U;
+    const size_t quarter = spool_sector_len(spool) / 4U;
     return SPOOL_CHECKPOINT_HEAD_MAX +
            (quarter > CHECKPOINT_LEN_MIN ? quarter : CHECKPOINT_LEN_MIN);
 }
@@ -457,7 +470,7 @@ static uint8_t *put_checkpoint_head(const struct kwm_spool *spool, uint8_t *out)
 static size_t payload_room(const struct kwm_spool *spool)
 {
     const size_t stage = spool->config.stage_cap - spool->stage_len;
-    const size_t head = sector_len(spool) - spool->off;
+    const size_t head = spool_sector_len(spool) - spool->off;
     const size_t room = stage < head ? stage : head;
     const size_t taken = KWM_RECORD_OVERHEAD + 2U * spool->config.flash->geometry.prog_len;
     const size_t left = room > taken ? room - taken : 0;
@@ -485,7 +498,6 @@ static int put_checkpoint(struct kwm_spool *spool, bool may_overtake)
         spool->flush_to = spool->off;
         spool->staged_ms = 0;
     }
-    spool->is_checkpoint_due = false;
     spool->checkpoint = KWM_CHECKPOINT_STAGED;
     spool->is_sync_due = true;
     spool->counters.checkpoints++;
@@ -499,17 +511,17 @@ static void pass_over_bad(struct kwm_spool *spool)
         return;
     }
     spool->is_next_bad = false;
-    if (spool->bad_run >= BAD_RUN_MAX || spool->bad_run * 4U >= sector_count(spool)) {
+    if (spool->bad_run >= BAD_RUN_MAX || spool->bad_run * 4U >= spool_sector_count(spool)) {
         return; /* that many are no chance: the medium refuses, and what it holds stays */
     }
     spool->bad_run++;
     spool->counters.bad_sectors++;
-    spool->head = (spool->head + 1U) % sector_count(spool);
+    spool->head = spool_sector_after(spool, spool->head);
     spool->sector_seq++;
     spool->shift++;
-    spool->stage_off = sector_len(spool);
-    spool->keep_off = sector_len(spool);
-    spool->off = sector_len(spool);
+    spool->stage_off = spool_sector_len(spool);
+    spool->keep_off = spool_sector_len(spool);
+    spool->off = spool_sector_len(spool);
     spool->flush_to = 0;
 }
 
@@ -535,7 +547,7 @@ static int open_sector(struct kwm_spool *spool, uint64_t base_tick)
     spool->old_sector = spool->head;
     spool->old_off = spool->stage_off;
     spool->old_len = spool->stage_len;
-    spool->head = (spool->head + 1U) % sector_count(spool);
+    spool->head = spool_sector_after(spool, spool->head);
     spool->sector_seq++;
     spool->is_next_erased = false;
     spool->bad_run = 0;
@@ -575,7 +587,10 @@ int kwm_spool_checkpoint(struct kwm_spool *spool, bool may_overtake)
 {
     KWM_ASSERT(is_durable(spool));
     if (spool->sector_seq == 0 || !has_checkpoint_room(spool)) {
-        return open_sector(spool, spool->epochs.tick_newest);
+        const int err = open_sector(spool, spool->epochs.tick_newest);
+        if (err != KWM_OK || spool->checkpoint == KWM_CHECKPOINT_STAGED) {
+            return err; /* a sector begins with one */
+        }
     }
     if (spool->busy_len != 0 && may_overtake) {
         kwm_spool_step(spool); /* what is being programmed must not move */
@@ -583,9 +598,11 @@ int kwm_spool_checkpoint(struct kwm_spool *spool, bool may_overtake)
             return KWM_ERR_NOSPC;
         }
     }
-    if (spool->is_boot_due) {
-        put_boot(spool, spool->epochs.tick_newest);
+    if (payload_room(spool) < CHECKPOINT_ROOM) {
+        kwm_spool_step(spool);
+        return KWM_ERR_NOSPC;
     }
+    put_due(spool, spool->epochs.tick_newest);
     if (put_checkpoint(spool, may_overtake && spool->config.hold_ms != 0) != KWM_OK) {
         kwm_spool_step(spool);
         return KWM_ERR_NOSPC;
@@ -612,7 +629,6 @@ void kwm_spool_counted(struct kwm_spool *spool, uint64_t seq)
     }
     spool->shift++;
     spool->staged_ms = 0;
-    spool->is_checkpoint_due = true;
     spool->counters.stages_discarded++;
 }
 
@@ -651,7 +667,7 @@ static bool can_fit(const struct kwm_spool *spool, size_t len)
     const size_t checkpoint = is_durable(spool) ? checkpoint_max(spool) : 0;
     const size_t total = round_up(spool, KWM_SPOOL_HEADER_LEN) + SPOOL_EPOCH_LEN +
                          KWM_RECORD_OVERHEAD + len + SPOOL_RECORD_HEAD_MAX + checkpoint;
-    return total <= sector_len(spool) && total <= spool->config.stage_cap;
+    return total <= spool_sector_len(spool) && total <= spool->config.stage_cap;
 }
 
 static bool is_declared(const struct kwm_spool *spool, const struct kwm_series *series)
@@ -694,20 +710,15 @@ static int prepare(struct kwm_spool *spool, struct kwm_series *series, size_t le
     }
     const bool is_full = spool->sector_seq == 0 ||
                          (!is_declared(spool, series) && !has_local(spool)) ||
-                         sector_len(spool) - spool->off < room_for(spool, series, len);
+                         spool_sector_len(spool) - spool->off < room_for(spool, series, len);
     if (is_full && open_sector(spool, tick) != KWM_OK) {
         return KWM_ERR_NOSPC;
     }
     const size_t here = room_for(spool, series, len);
-    if (!reserve(spool, here) || sector_len(spool) - spool->off < here) {
+    if (!reserve(spool, here) || spool_sector_len(spool) - spool->off < here) {
         return KWM_ERR_NOSPC;
     }
-    if (spool->is_boot_due) {
-        put_boot(spool, tick);
-    }
-    if (spool->is_epoch_due) {
-        put_epoch(spool);
-    }
+    put_due(spool, tick);
     if (!is_declared(spool, series)) {
         put_decl(spool, series);
     }
@@ -774,13 +785,7 @@ int kwm_spool_append_dead(struct kwm_spool *spool, const struct kwm_sample *samp
 void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, uint64_t oldest_ms,
                         struct hal_wall wall, enum kwm_epoch_source source)
 {
-    if (!kwm_epochs_update(&spool->epochs, now_ms, oldest_ms, wall, source) ||
-        spool->sector_seq == 0) {
-        return; /* the first sector will begin with it */
-    }
-    const size_t need = SPOOL_EPOCH_LEN + KWM_RECORD_OVERHEAD;
-    spool->is_epoch_due = true;
-    if (sector_len(spool) - spool->off >= need && reserve(spool, need)) {
-        put_epoch(spool); /* the next step sees to it */
+    if (kwm_epochs_update(&spool->epochs, now_ms, oldest_ms, wall, source)) {
+        spool->is_epoch_due = spool->sector_seq != 0; /* the first sector will begin with it */
     }
 }

@@ -34,6 +34,22 @@ void spool_write_header(const struct hal_flash_geometry *geometry,
 /** @return KWM_OK, KWM_ERR_CORRUPT if it is none of ours, KWM_ERR_IO. */
 int spool_read_header(const struct kwm_spool *spool, uint32_t sector, struct sector_header *header);
 
+static inline uint32_t spool_sector_count(const struct kwm_spool *spool)
+{
+    return spool->config.flash->geometry.sector_count;
+}
+
+static inline uint32_t spool_sector_len(const struct kwm_spool *spool)
+{
+    return spool->config.flash->geometry.sector_len;
+}
+
+/** @return the sector behind one, going round. */
+static inline uint32_t spool_sector_after(const struct kwm_spool *spool, uint32_t sector)
+{
+    return sector + 1U < spool_sector_count(spool) ? sector + 1U : 0;
+}
+
 /** @return sectors in the log. */
 uint32_t spool_used(const struct kwm_spool *spool);
 
@@ -57,8 +73,7 @@ struct spool_record {
  * @return 1 with a record, 0 at the end of the written part, KWM_ERR_CORRUPT or KWM_ERR_IO.
  */
 int spool_read_record(const struct kwm_spool *spool, uint32_t sector, uint32_t sector_seq,
-                      uint32_t off, uint32_t limit, bool skip_crc, uint8_t *scratch,
-                      struct spool_record *record);
+                      uint32_t off, uint32_t limit, uint8_t *scratch, struct spool_record *record);
 
 /** @return offset of the first record of a sector. */
 uint32_t spool_records_off(const struct kwm_spool *spool);

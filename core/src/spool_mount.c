@@ -23,33 +23,17 @@ struct mount {
     int64_t stamp_highest_ms;
 };
 
-static uint32_t sector_count(const struct kwm_spool *spool)
-{
-    return spool->config.flash->geometry.sector_count;
-}
-
-static uint32_t sector_len(const struct kwm_spool *spool)
-{
-    return spool->config.flash->geometry.sector_len;
-}
-
 /** @return the sector that is so many before the head. */
 static uint32_t sector_at(const struct kwm_spool *spool, uint32_t age)
 {
-    return spool->head >= age ? spool->head - age : spool->head + sector_count(spool) - age;
-}
-
-/** @return the sector behind one. */
-static uint32_t sector_after(const struct kwm_spool *spool, uint32_t sector)
-{
-    return sector + 1U < sector_count(spool) ? sector + 1U : 0;
+    return spool->head >= age ? spool->head - age : spool->head + spool_sector_count(spool) - age;
 }
 
 /** The newest sector is the head. @return false if there is none. */
 static bool find_head(struct kwm_spool *spool)
 {
     struct sector_header header;
-    for (uint32_t i = 0; i < sector_count(spool); i++) {
+    for (uint32_t i = 0; i < spool_sector_count(spool); i++) {
         if (spool_read_header(spool, i, &header) == KWM_OK &&
             header.sector_seq > spool->sector_seq) {
             spool->sector_seq = header.sector_seq;
@@ -65,7 +49,7 @@ static void find_tail(struct kwm_spool *spool)
 {
     struct sector_header header;
     spool->tail = spool->head;
-    for (uint32_t age = 0; age < sector_count(spool) && age < spool->sector_seq; age++) {
+    for (uint32_t age = 0; age < spool_sector_count(spool) && age < spool->sector_seq; age++) {
         const uint32_t sector = sector_at(spool, age);
         if (spool_read_header(spool, sector, &header) == KWM_OK &&
             header.sector_seq == spool->sector_seq - age) {
@@ -197,8 +181,8 @@ static bool scan(struct mount *m, uint32_t age)
     m->local_count = 0;
     m->off = spool_records_off(spool);
     struct spool_record record = {0};
-    while (m->off < sector_len(spool) &&
-           spool_read_record(spool, m->sector, seq, m->off, sector_len(spool), false, m->scratch,
+    while (m->off < spool_sector_len(spool) &&
+           spool_read_record(spool, m->sector, seq, m->off, spool_sector_len(spool), m->scratch,
                              &record) == 1) {
         take(m, &record);
         m->off = record.end;
@@ -217,10 +201,10 @@ static bool is_plain(const struct mount *m, uint32_t age)
     struct kwm_epoch epoch;
     const uint32_t sector = sector_at(spool, age);
     return spool_read_header(spool, sector, &header) == KWM_OK &&
-           spool_read_header(spool, sector_after(spool, sector), &next) == KWM_OK &&
+           spool_read_header(spool, spool_sector_after(spool, sector), &next) == KWM_OK &&
            next.sector_seq == header.sector_seq + 1U && next.boot_id == header.boot_id &&
            spool_read_record(spool, sector, header.sector_seq, spool_records_off(spool),
-                             sector_len(spool), false, m->scratch, &record) == 1 &&
+                             spool_sector_len(spool), m->scratch, &record) == 1 &&
            record.type == KWM_RECORD_EPOCH && spool_parse_epoch(&record, &epoch) == KWM_OK &&
            epoch.boot_id == header.boot_id;
 }
@@ -228,8 +212,8 @@ static bool is_plain(const struct mount *m, uint32_t age)
 /** Whether every byte is as it was erased. */
 static bool is_blank(const struct mount *m, uint32_t sector, uint32_t off)
 {
-    while (off < sector_len(m->spool)) {
-        const uint32_t left = sector_len(m->spool) - off;
+    while (off < spool_sector_len(m->spool)) {
+        const uint32_t left = spool_sector_len(m->spool) - off;
         const uint32_t len = left < KWM_READER_SCRATCH_LEN ? left : KWM_READER_SCRATCH_LEN;
         const uint8_t *bytes = spool_view(m->spool, sector, off, len, m->scratch);
         for (uint32_t i = 0; bytes != NULL && i < len; i++) {
@@ -254,9 +238,9 @@ static void count_beyond(struct mount *m)
     uint64_t seq_off = 0;
     int64_t tick_off = 0;
     const uint32_t seq = m->spool->sector_seq;
-    for (uint32_t off = m->off; off < sector_len(m->spool); off++) {
-        const int got = spool_read_record(m->spool, m->sector, seq, off, sector_len(m->spool),
-                                          false, m->scratch, &record);
+    for (uint32_t off = m->off; off < spool_sector_len(m->spool); off++) {
+        const int got = spool_read_record(m->spool, m->sector, seq, off, spool_sector_len(m->spool),
+                                          m->scratch, &record);
         const bool is_sample =
             got == 1 && (record.type == KWM_RECORD_SAMPLE || record.type == KWM_RECORD_PARTIAL);
         if (is_sample && spool_parse_sample(&record, &id, &seq_off, &tick_off) != NULL &&
@@ -276,7 +260,7 @@ static void resume_head(struct mount *m)
     if (!is_clean) {
         count_beyond(m);
     }
-    spool->off = is_clean ? m->off : sector_len(spool);
+    spool->off = is_clean ? m->off : spool_sector_len(spool);
     spool->stage_off = spool->off;
     spool->keep_off = spool->off;
     spool->head_seq_first = m->header.seq_first;
@@ -388,7 +372,7 @@ void spool_mount(struct kwm_spool *spool)
     struct mount older = m;
     find_checkpoint(&older);
     resume_epochs(&m);
-    const uint32_t next = sector_after(spool, spool->head);
+    const uint32_t next = spool_sector_after(spool, spool->head);
     spool->is_next_erased = next != spool->tail && is_blank(&m, next, 0);
     spool->checkpoint = spool->checkpoint_len != 0 ? KWM_CHECKPOINT_SAVED : KWM_CHECKPOINT_NONE;
 }
@@ -412,7 +396,7 @@ int kwm_spool_saved(const struct kwm_spool *spool, uint8_t *out, size_t cap)
     if (len > cap) {
         return KWM_ERR_NOSPC;
     }
-    memcpy(out, own_end, len);
+    memmove(out, own_end, len); /* out may be the scratch that it was read into */
     return (int)len;
 }
 
@@ -424,7 +408,7 @@ void kwm_spool_raise_seq(struct kwm_spool *spool, uint64_t seq)
     }
     spool->hole += (uint32_t)(seq - spool->seq_next);
     spool->seq_next = seq;
-    spool->off = sector_len(spool);
+    spool->off = spool_sector_len(spool);
     spool->stage_off = spool->off;
     spool->keep_off = spool->off;
 }

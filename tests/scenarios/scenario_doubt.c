@@ -358,7 +358,7 @@ static void test_damage_in_the_batch_in_hand_holds_nobody_up(void **state)
     world.net.script.connect_err = KWM_ERR_IO;
     sim_world_run(&world, SIM_S(600));
     assert_int_equal(world.agent.delivery.kind, KWM_BATCH_MAIN);
-    damage(world.agent.delivery.line_count / 2U, true); /* the second pass looks at no checksum */
+    damage(world.agent.delivery.line_count / 2U, true);
     world.net.script.connect_err = KWM_OK;
     sim_world_run(&world, SIM_S(1200));
     settle(700);
@@ -368,7 +368,7 @@ static void test_damage_in_the_batch_in_hand_holds_nobody_up(void **state)
     assert_int_equal(world.server.rows, fate(KWM_FATE_STORED));
 }
 
-static void test_reload_in_a_body_still_looks_at_checksums(void **state)
+static void test_what_is_damaged_in_doubt_is_unknown(void **state)
 {
     (void)state;
     begin(3);
@@ -383,7 +383,7 @@ static void test_reload_in_a_body_still_looks_at_checksums(void **state)
     world.net.script.connect_err = KWM_OK;
     sim_world_run(&world, SIM_S(600));
     settle(700);
-    assert_true(fate(KWM_FATE_DROPPED_CORRUPT) >= 1);
+    assert_true(fate(KWM_FATE_UNKNOWN) >= 1);
     assert_int_equal(totals()->waiting, 0);
     assert_int_equal(fates_sum(), totals()->collected);
 }
@@ -661,7 +661,7 @@ int main(void)
         cmocka_unit_test(test_blame_needs_three_tries),
         cmocka_unit_test(test_damaged_records_are_counted),
         cmocka_unit_test(test_damage_in_the_batch_in_hand_holds_nobody_up),
-        cmocka_unit_test(test_reload_in_a_body_still_looks_at_checksums),
+        cmocka_unit_test(test_what_is_damaged_in_doubt_is_unknown),
         cmocka_unit_test(test_draining_takes_turns_with_the_others),
         cmocka_unit_test(test_choosing_pins_nothing),
         cmocka_unit_test(test_held_rows_far_away_are_found),

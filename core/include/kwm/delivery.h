@@ -68,9 +68,11 @@ struct kwm_delivery {
     uint64_t backoff_ms, rest_ms; /**< nothing, no catch-up is sent before (boot clock) */
     uint64_t now_ms;              /**< of the last step */
     uint64_t note_until_ms;       /**< a batch is sent even if no checkpoint of it can be had */
-    uint32_t notes_missed;        /**< batches that were */
+    uint64_t rows_unnoted;        /**< sent so: a power cut may hide that they were */
+    int64_t unnumbered;           /**< samples collected less numbers given by the log */
+    uint64_t doubtful_gap;        /**< numbers in doubt that no sample could be read of */
     bool is_noted, is_note_begun; /**< what is sent of the batch in hand survives a power cut */
-    bool is_restored;             /**< it goes on from a checkpoint */
+    bool is_restored;             /**< it goes on with a log that it found */
     uint16_t line_cap_now;        /**< lines a request may have, after too large replies */
     uint8_t failures;             /**< in a row */
     uint8_t cuts;                 /**< cut replies in a row for this batch */

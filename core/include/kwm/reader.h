@@ -51,7 +51,6 @@ struct kwm_reader {
     uint64_t base_tick;
     uint32_t boot_id;
     struct kwm_epoch epoch;      /**< in force here; source NONE if none */
-    bool skip_crc;               /**< second pass over records that were checked */
     bool wants_measurement_only; /**< does not look up the series: the sample's slot is NONE */
     /** KWM_READER_SCRATCH_LEN bytes; NULL only where flash is mapped and takes single bytes. */
     uint8_t *scratch;

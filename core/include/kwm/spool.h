@@ -132,13 +132,13 @@ struct kwm_spool {
     bool is_sync_due, is_syncing;
     bool is_boot_due;       /**< this boot's record goes into the head before the next one */
     bool is_epoch_due;      /**< the epoch does */
-    bool is_checkpoint_due; /**< one goes out before any sample */
 };
 
 /**
  * Go on with the log that is on a durable medium, or begin an empty one. Reads the head of each
  * sector, and of those in which a boot begins or has no time yet, everything.
- * @return KWM_OK, KWM_ERR_INVAL for an impossible geometry or too little stage.
+ * @return KWM_OK, KWM_ERR_INVAL for an impossible geometry (a durable one needs sectors of about
+ *         350 bytes and three program units) or too little stage.
  */
 KWM_NODISCARD int kwm_spool_init(struct kwm_spool *spool, const struct kwm_spool_config *config);
 
@@ -172,7 +172,7 @@ void kwm_spool_step(struct kwm_spool *spool);
 /** @return whether flash is at work: step again soon. */
 bool kwm_spool_is_busy(const struct kwm_spool *spool);
 
-/** Let the epoch follow the wall clock, and put a new one into the log.
+/** Let the epoch follow the wall clock; a new one goes into the log before the next record.
  *  @param oldest_ms as for kwm_epochs_update(). */
 void kwm_spool_set_wall(struct kwm_spool *spool, uint64_t now_ms, uint64_t oldest_ms,
                         struct hal_wall wall, enum kwm_epoch_source source);
