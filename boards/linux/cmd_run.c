@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "give_back.h"
 #include "kwm/text.h"
 #include "linux_board.h"
 
@@ -15,8 +14,6 @@
 #define ONCE_MS_MAX 60000U
 #define RATE_MS 1000U
 #define GATHER_MS_MAX 10000U
-#define SETTLED_MS 10000U    /* until code of the start is given back */
-#define GIVE_BACK_MS 600000U /* that of reconnects, reloads and errors */
 
 static volatile sig_atomic_t has_term;
 static volatile sig_atomic_t has_hup;
@@ -147,13 +144,8 @@ int command_run(const struct app_options *options)
         return EXIT_STATUS_CONFIG;
     }
     say_plan(app);
-    uint64_t give_back_ms = board_now_ms() + SETTLED_MS;
     while (!has_term) {
-        turn(app, give_back_ms);
-        if (board_now_ms() >= give_back_ms) {
-            give_back_code();
-            give_back_ms = board_now_ms() + GIVE_BACK_MS;
-        }
+        turn(app, UINT64_MAX);
         if (has_hup) {
             has_hup = 0;
             if (app_reload(app)) {
