@@ -299,6 +299,12 @@ void sim_world_run(struct sim_world *w, uint64_t ms)
     }
 }
 
+void sim_world_settle(struct sim_world *w, uint64_t seconds)
+{
+    w->agent.collector.is_held = true;
+    sim_world_run(w, SIM_S(seconds));
+}
+
 unsigned sim_world_events(const struct sim_world *w, enum kwm_event_code code,
                           const struct sim_event **last)
 {

@@ -125,6 +125,9 @@ void sim_world_power_on(struct sim_world *world, uint64_t down_ms, uint64_t boot
 /** Run until the given virtual time has passed, or the power failed. */
 void sim_world_run(struct sim_world *world, uint64_t ms);
 
+/** Collect no more, and give the delivery so many seconds for what waits. */
+void sim_world_settle(struct sim_world *world, uint64_t seconds);
+
 /** @return events of a kind so far; the newest of them in *last unless NULL. */
 unsigned sim_world_events(const struct sim_world *world, enum kwm_event_code code,
                           const struct sim_event **last);

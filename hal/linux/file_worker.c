@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "hal/assert.h"
+#include "linux/thread.h"
 
 #define STACK_LEN ((size_t)64 * 1024)
 #define OPEN_TRIES_MAX 3U
@@ -374,26 +374,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/** Start a worker's thread, with all signals left to the main loop. */
-static bool start_thread(struct worker *self)
-{
-    pthread_attr_t attr;
-    if (pthread_attr_init(&attr) != 0) {
-        return false;
-    }
-    sigset_t all;
-    sigset_t before;
-    pthread_t thread;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    const bool is_started = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
-                            pthread_attr_setstacksize(&attr, STACK_LEN) == 0 &&
-                            pthread_create(&thread, &attr, run, self) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attr);
-    return is_started;
-}
-
 /* ---- the user's side ------------------------------------------------------------------------- */
 
 /** Descriptor and condition stay when the thread ends. */
@@ -446,7 +426,7 @@ int file_worker_begin(const char *path, uint64_t len, const struct file_sys *sys
     self->sys = sys;
     self->file_len = len;
     memcpy(self->path, path, path_len + 1U);
-    if (!equip(self) || !start_thread(self)) {
+    if (!equip(self) || !linux_thread_start(run, self, STACK_LEN)) {
         lock();
         self->state = STATE_FREE;
         unlock();

@@ -2,13 +2,13 @@
 #include "linux/resolver.h"
 
 #include <netdb.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "hal/assert.h"
+#include "linux/thread.h"
 
 /** For name service modules: nss-resolve, mdns and ldap put buffers of some 10 K on the stack. */
 #define STACK_LEN ((size_t)256 * 1024)
@@ -136,26 +136,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/** Start the thread of a lookup, with all signals left to the main loop. */
-static bool start_thread(struct linux_lookup *self)
-{
-    pthread_attr_t attr;
-    if (pthread_attr_init(&attr) != 0) {
-        return false;
-    }
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    const bool is_started = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
-                            pthread_attr_setstacksize(&attr, STACK_LEN) == 0 &&
-                            pthread_create(&thread, &attr, run, self) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attr);
-    return is_started;
-}
-
 static int take_slot(struct linux_resolver *resolver)
 {
     int found = KWM_ERR_NOSPC;
@@ -190,7 +170,7 @@ int linux_resolver_begin(struct linux_resolver *resolver, const char *host, uint
     memcpy(self->host, host, host_len + 1);
     self->port = port;
     self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->wake_fd >= 0 && start_thread(self)) {
+    if (self->wake_fd >= 0 && linux_thread_start(run, self, STACK_LEN)) {
         return slot;
     }
     if (self->wake_fd >= 0) {

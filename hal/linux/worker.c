@@ -9,13 +9,13 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "hal/assert.h"
+#include "linux/thread.h"
 
 /** For glob(), and for file systems in user space that bring a library. */
 #define STACK_LEN (256U * 1024U)
@@ -198,26 +198,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/** Start a worker's thread, with all signals left to the main loop. */
-static bool start_thread(struct worker *self)
-{
-    pthread_attr_t attr;
-    if (pthread_attr_init(&attr) != 0) {
-        return false;
-    }
-    sigset_t all;
-    sigset_t before;
-    pthread_t thread;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    const bool is_started = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
-                            pthread_attr_setstacksize(&attr, STACK_LEN) == 0 &&
-                            pthread_create(&thread, &attr, run, self) == 0;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attr);
-    return is_started;
-}
-
 /* ---- the main loop's side -------------------------------------------------------------------- */
 
 /** Make a worker. Its descriptor and condition stay when its thread ends. */
@@ -232,7 +212,7 @@ static bool hire(struct worker *self)
         KWM_ASSERT(rc == 0);
         self->is_equipped = true;
     }
-    return start_thread(self);
+    return linux_thread_start(run, self, STACK_LEN);
 }
 
 /** Take a slot for a job. @param[out] needs_thread whether it has none yet. */

@@ -117,8 +117,7 @@ static void assert_all_stored(void)
 /** Let what is queued go out: stop collecting, then run. */
 static void settle(uint64_t seconds)
 {
-    world.agent.collector.is_held = true;
-    sim_world_run(&world, SIM_S(seconds));
+    sim_world_settle(&world, seconds);
 }
 
 /* ---- scenarios ---- */

@@ -90,8 +90,7 @@ static uint64_t fate(enum kwm_fate which)
 
 static void settle(uint64_t seconds)
 {
-    world.agent.collector.is_held = true;
-    sim_world_run(&world, SIM_S(seconds));
+    sim_world_settle(&world, seconds);
     sim_world_check(&world);
 }
 
