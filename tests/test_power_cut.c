@@ -328,8 +328,8 @@ static void read_newest(void)
     assert_int_equal(sample.seq, spool.seq_next - 1U);
 }
 
-/** A link that comes and goes: rows are held, some are delivered out of the stage, with a checkpoint
- *  that overtakes them; at times all goes out. */
+/** A link that comes and goes: rows are held, some are delivered out of the stage, with a
+ *  checkpoint that overtakes them; at times all goes out. */
 static void deliver(unsigned rounds)
 {
     for (unsigned n = 0; n < rounds && !medium.is_dead; n++) {
