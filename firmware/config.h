@@ -88,9 +88,9 @@ struct kwm_config {
     uint32_t flush_interval_ms;    /**< 60 s: a request with a password costs KWDB 62 ms of CPU */
     uint32_t flush_jitter_ms;      /**< 0 */
     uint16_t metric_batch_size;    /**< lines in a request, 200 */
-    uint32_t spool_len;     /**< bytes of the queue: "spool" size, or "metric_buffer_limit" rows
+    uint32_t spool_len;   /**< bytes of the queue: "spool" size, or "metric_buffer_limit" rows
                                         of KWM_CONFIG_ROW_LEN (10000) */
-    const char *hostname;   /**< "" = the board's identity */
+    const char *hostname; /**< "" = the board's identity */
     bool omit_hostname;
     bool debug, quiet;
     const char *logfile; /**< "" = standard error */

@@ -130,8 +130,8 @@ struct kwm_spool {
     bool is_erasing;
     bool is_erase_noted; /**< what went with the tail is in a checkpoint, saved or on its way */
     bool is_sync_due, is_syncing;
-    bool is_boot_due;       /**< this boot's record goes into the head before the next one */
-    bool is_epoch_due;      /**< the epoch does */
+    bool is_boot_due;  /**< this boot's record goes into the head before the next one */
+    bool is_epoch_due; /**< the epoch does */
 };
 
 /**
